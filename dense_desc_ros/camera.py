@@ -1,0 +1,134 @@
+"""The pinhole camera and the RGB-D frame: what is seen, and where it lies.
+
+Pixels are (u right, v down) with the centre of the first pixel at (0, 0). Points are in the camera
+optical frame of REP 103 (x right, y down, z forward), in metres. Invalid depth is NaN (REP 118).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dense_desc_ros.errors import InvalidInputError
+
+FloatArray = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class PinholeCamera:
+    """Intrinsics of an undistorted camera, in pixels.
+
+    Raises:
+        InvalidInputError: a focal length that is not positive, or anything not finite.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if not np.all(np.isfinite([self.fx, self.fy, self.cx, self.cy])):
+            raise InvalidInputError(f"camera intrinsics must be finite, got {self}")
+        if self.fx <= 0 or self.fy <= 0:
+            raise InvalidInputError(
+                f"focal lengths must be positive, got fx={self.fx}, fy={self.fy}: "
+                "the camera is not calibrated or its camera_info is not filled in"
+            )
+        if self.width <= 0 or self.height <= 0:
+            raise InvalidInputError(f"image size must be positive, got {self.width}x{self.height}")
+
+    @classmethod
+    def from_matrix(cls, matrix: npt.ArrayLike, width: int, height: int) -> "PinholeCamera":
+        """Take the intrinsics from a 3x3 matrix K (or its nine entries, row by row)."""
+        k = np.asarray(matrix, dtype=float)
+        if k.size != 9:
+            raise InvalidInputError(f"an intrinsic matrix has 9 entries, got {k.size}")
+        k = k.reshape(3, 3)
+        return cls(k[0, 0], k[1, 1], k[0, 2], k[1, 2], int(width), int(height))
+
+    @property
+    def matrix(self) -> FloatArray:
+        """The intrinsic matrix K, 3x3."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+    def rays(self, pixels: npt.ArrayLike) -> FloatArray:
+        """K⁻¹ [u, v, 1]ᵀ for pixels (..., 2): the points at depth 1 m, (..., 3)."""
+        uv = np.asarray(pixels, dtype=float)
+        x = (uv[..., 0] - self.cx) / self.fx
+        y = (uv[..., 1] - self.cy) / self.fy
+        return np.stack([x, y, np.ones_like(x)], axis=-1)
+
+    def back_project(self, pixels: npt.ArrayLike, depth: npt.ArrayLike) -> FloatArray:
+        """Points (..., 3) in the camera frame of pixels (..., 2) at depths (...), in metres."""
+        return self.rays(pixels) * np.asarray(depth, dtype=float)[..., None]
+
+    def project(self, points: npt.ArrayLike) -> FloatArray:
+        """Pixels (..., 2) of camera-frame points (..., 3); NaN for points behind the camera."""
+        p = np.asarray(points, dtype=float)
+        z = np.where(p[..., 2] > 0, p[..., 2], np.nan)
+        return np.stack(
+            [self.fx * p[..., 0] / z + self.cx, self.fy * p[..., 1] / z + self.cy], axis=-1
+        )
+
+    def contains(self, pixel: npt.ArrayLike) -> bool:
+        """Whether a pixel (2,) lies on the image, its border pixels' outer halves included."""
+        u, v = np.asarray(pixel, dtype=float)
+        return bool(-0.5 <= u < self.width - 0.5 and -0.5 <= v < self.height - 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class RgbdFrame:
+    """A colour image with the depth registered to it.
+
+    Attributes:
+        image: (H, W, 3) uint8, RGB.
+        depth: (H, W) float32, metres along the optical axis; invalid is NaN (what is zero, negative
+            or infinite is turned into NaN here).
+        camera: intrinsics of the colour image.
+        stamp_ns: time of exposure, nanoseconds.
+        frame_id: name of the camera optical frame.
+
+    Raises:
+        InvalidInputError: wrong shapes or types, or sizes that differ from each other.
+    """
+
+    image: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    camera: PinholeCamera
+    stamp_ns: int = 0
+    frame_id: str = "camera"
+
+    def __post_init__(self) -> None:
+        check_image(self.image)
+        height, width = self.image.shape[:2]
+        if self.depth.shape != (height, width):
+            raise InvalidInputError(
+                f"depth is {_size(self.depth)} but colour is {width}x{height}: "
+                "publish depth registered (aligned) to the colour camera"
+            )
+        if (self.camera.width, self.camera.height) != (width, height):
+            raise InvalidInputError(
+                f"camera_info is for {self.camera.width}x{self.camera.height} images "
+                f"but the image is {width}x{height}"
+            )
+        if not np.issubdtype(self.depth.dtype, np.floating):
+            raise InvalidInputError(f"depth must be in metres as float, got {self.depth.dtype}")
+        depth = self.depth.astype(np.float32)
+        depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
+        object.__setattr__(self, "depth", depth)
+
+
+def check_image(image: npt.NDArray[np.uint8]) -> None:
+    """Raise InvalidInputError unless the image is (H, W, 3) uint8 and not empty."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        kind = getattr(image, "dtype", type(image).__name__)
+        raise InvalidInputError(f"an image must be a NumPy array of uint8, got {kind}")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InvalidInputError(f"an image must be (H, W, 3) RGB, got shape {image.shape}")
+
+
+def _size(array: npt.NDArray) -> str:
+    return "x".join(str(n) for n in array.shape[1::-1]) if array.ndim >= 2 else str(array.shape)

@@ -1,0 +1,227 @@
+"""Dense descriptors of an image, and the model that computes them."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import torch
+from safetensors.torch import save as serialize
+from torch import Tensor
+from torch.nn import functional
+
+from dense_desc_ros import matching
+from dense_desc_ros.camera import check_image
+from dense_desc_ros.errors import DenseDescError, InvalidInputError, WeightsError
+from dense_desc_ros.files import write_atomically
+from dense_desc_ros.matching import Matches
+from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
+
+METRICS = ("cosine", "l2")
+COARSEST_STRIDE = 32
+
+
+class DescriptorMap:
+    """The descriptors of one image: a vector for every pixel, kept at feature resolution.
+
+    Args:
+        features: (h, w, D) descriptors at feature resolution.
+        stride: image pixels per feature.
+        height, width: size of the image; h·stride and w·stride reach at least that far.
+        metric: "cosine", similarity in [-1, 1]; or "l2", similarity exp(-‖a - b‖²) in (0, 1], the
+            kernel of "Training Dense Object Nets: A Novel Approach" at temperature 1.
+    """
+
+    def __init__(
+        self, features: Tensor, stride: int, height: int, width: int, metric: str = "cosine"
+    ) -> None:
+        if metric not in METRICS:
+            raise InvalidInputError(f"unknown metric {metric!r}: use one of {METRICS}")
+        self.features = matching.at_least_two(features)
+        self.stride, self.height, self.width, self.metric = stride, height, width, metric
+
+    def sample(self, pixels: npt.ArrayLike) -> Tensor:
+        """Descriptors (K, D) at pixels (K, 2), given as (u, v); fractions are interpolated.
+
+        Raises:
+            InvalidInputError: a pixel that is not finite or not on the image.
+        """
+        uv = np.asarray(pixels, dtype=np.float32)
+        if uv.ndim != 2 or uv.shape[1] != 2:
+            raise InvalidInputError(f"pixels must be (K, 2), got shape {uv.shape}")
+        limits = np.array([self.width, self.height]) - 0.5
+        outside = ~np.all((uv >= -0.5) & (uv < limits), axis=1)  # also true for NaN
+        if outside.any():
+            u, v = uv[outside][0]
+            raise InvalidInputError(
+                f"pixel ({u:g}, {v:g}) is outside the {self.width}x{self.height} image"
+            )
+        points = torch.from_numpy(uv).to(self.features.device)
+        return matching.sample(self.features, points, self.stride)
+
+    @cached_property
+    def _squared_norms(self) -> Tensor:
+        return matching.squared_norms(self.features, self.stride, self.height, self.width)
+
+    @cached_property
+    def _inverse_norms(self) -> Tensor:
+        return self._squared_norms.clamp_min(1e-12).rsqrt()
+
+    def similarity(self, references: Tensor) -> Tensor:
+        """Similarity maps (K, H, W) of references (K, D) with the descriptor of every pixel.
+
+        Raises:
+            InvalidInputError: references of another length than this map's descriptors.
+        """
+        self._check(references)
+        if self.metric == "cosine":
+            references = functional.normalize(references, dim=1)
+            return self._dot_products(references).mul_(self._inverse_norms)
+        own = references.square().sum(dim=1)[:, None, None]
+        squared_distance = self._dot_products(references).mul_(-2).add_(own)
+        return squared_distance.add_(self._squared_norms).clamp_min_(0).neg_().exp_()
+
+    def match(self, references: Tensor) -> Matches:
+        """The best pixel of the whole image, and its similarity, for each reference (K, D)."""
+        scores, indices = self.similarity(references).flatten(1).max(dim=1)
+        pixels = torch.stack([indices % self.width, indices // self.width], dim=1)
+        return Matches(pixels.float(), scores)
+
+    def match_instances(self, references: Tensor, count: int, radius: int) -> list[Matches]:
+        """For each reference up to `count` pixels, best first, more than `radius` px apart."""
+        return matching.find_peaks(self.similarity(references), count, radius)
+
+    def _dot_products(self, references: Tensor) -> Tensor:
+        return matching.dot_products(
+            self.features, references, self.stride, self.height, self.width
+        )
+
+    def _check(self, references: Tensor) -> None:
+        dim = self.features.shape[-1]
+        if references.ndim != 2 or references.shape[1] != dim:
+            raise InvalidInputError(
+                f"references must be (K, {dim}) like this model's descriptors, "
+                f"got {tuple(references.shape)}"
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a weights file says of its model beside the tensors."""
+
+    network: NetworkConfig = NetworkConfig()
+    metric: str = "cosine"
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelConfig":
+        values = json.loads(text)
+        return cls(NetworkConfig(**values["network"]), values["metric"])
+
+
+class DescriptorModel:
+    """A trained network, ready to describe images.
+
+        model = DescriptorModel.load("models/caps.safetensors")
+        reference = model.describe(image_a).sample([(u, v)])
+        pixel, score = model.describe(image_b).match(reference)
+
+    Args:
+        network: the network; it is set to inference mode.
+        metric: how descriptors are compared, "cosine" or "l2".
+        device: "cpu", "cuda", ... or "auto": a GPU when there is one.
+    """
+
+    def __init__(
+        self, network: DescriptorNetwork, metric: str = "cosine", device: str = "auto"
+    ) -> None:
+        self.config = ModelConfig(network.config, metric)
+        self.device = _pick_device(device)
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> "DescriptorModel":
+        """Read a safetensors file written by `save`.
+
+        Raises:
+            WeightsError: the file is missing, truncated, or not of a model of this package.
+        """
+        path = Path(path)
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, safetensors.SafetensorError) as error:
+            raise WeightsError(f"cannot read weights {path}: {error}") from error
+        if "dense_desc_ros" not in metadata:
+            raise WeightsError(f"{path} holds no model of dense_desc_ros (no such metadata in it)")
+        try:
+            config = ModelConfig.from_json(metadata["dense_desc_ros"])
+            network = DescriptorNetwork(config.network)
+            network.load_state_dict(tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError, DenseDescError) as error:
+            reason = str(error).splitlines()[0]
+            raise WeightsError(f"{path} does not fit its own description: {reason}") from error
+        return cls(network, config.metric, device)
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights and their description to one safetensors file, atomically."""
+        metadata = {"dense_desc_ros": self.config.to_json()}
+        write_atomically(Path(path), serialize(self._tensors(), metadata))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies weights and configuration: SHA-256, 64 hexadecimal digits."""
+        digest = hashlib.sha256(self.config.to_json().encode())
+        for name, tensor in sorted(self._tensors().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
+    @torch.inference_mode()
+    def describe(self, image: npt.NDArray[np.uint8]) -> DescriptorMap:
+        """The descriptors of an RGB image (H, W, 3) uint8.
+
+        Raises:
+            InvalidInputError: not such an image.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        pixels = pixels.permute(2, 0, 1)[None].float().div_(255)
+        # Whole strides, so that a feature lies at the same place in every image, whatever its size.
+        padding = (0, -width % COARSEST_STRIDE, 0, -height % COARSEST_STRIDE)
+        if any(padding):
+            pixels = functional.pad(pixels, padding, mode="replicate")
+        features = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        return DescriptorMap(
+            features[0].permute(1, 2, 0).contiguous(),
+            self.config.network.output_stride,
+            height,
+            width,
+            self.config.metric,
+        )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            name: tensor.detach().cpu().contiguous()
+            for name, tensor in self.network.state_dict().items()
+        }
+
+
+def _pick_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidInputError(f"unknown device {name!r}: use auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidInputError("device cuda was asked for, but this machine has no usable GPU")
+    return device

@@ -1,0 +1,107 @@
+"""The descriptor network: a ResNet, brought to the wanted stride by a feature pyramid, and a 1x1 projection.
+
+At stride 32 there is no pyramid: this is the plain network of "Training Dense Object Nets: A Novel
+Approach" (2023), features of the last stage projected to D channels. At finer strides the stages
+are merged top-down as in "Feature Pyramid Networks for Object Detection" (Lin et al., 2017), which
+costs far less than the dilated convolutions of the original Dense Object Nets.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dense_desc_ros.errors import InvalidInputError
+
+STAGE_CHANNELS = {4: 64, 8: 128, 16: 256, 32: 512}
+BACKBONES = ("resnet18", "resnet34")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What rebuilds a network.
+
+    Attributes:
+        backbone: a torchvision ResNet of basic blocks, "resnet18" or "resnet34".
+        output_stride: image pixels per feature, 4, 8, 16 or 32.
+        descriptor_dim: D, the length of a descriptor.
+    """
+
+    backbone: str = "resnet18"
+    output_stride: int = 4
+    descriptor_dim: int = 64
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise InvalidInputError(f"unknown backbone {self.backbone!r}: use one of {BACKBONES}")
+        if self.output_stride not in STAGE_CHANNELS:
+            raise InvalidInputError(
+                f"output stride {self.output_stride} is not one of {tuple(STAGE_CHANNELS)}"
+            )
+        if not 1 <= self.descriptor_dim <= 4096:
+            raise InvalidInputError(f"descriptor_dim {self.descriptor_dim} is not in 1..4096")
+
+
+class DescriptorNetwork(nn.Module):
+    """Images to low-resolution descriptors.
+
+    Args:
+        config: what to build.
+        pretrained: start the backbone from torchvision's ImageNet weights (fetched by torchvision).
+    """
+
+    def __init__(self, config: NetworkConfig, pretrained: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        resnet = torchvision.models.get_model(
+            config.backbone, weights="DEFAULT" if pretrained else None
+        )
+        self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
+        self.stages = nn.ModuleList([resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4])
+        self.pyramid = FeaturePyramid(config.output_stride) if config.output_stride < 32 else None
+        channels = FeaturePyramid.WIDTH if self.pyramid else STAGE_CHANNELS[32]
+        self.projection = nn.Conv2d(channels, config.descriptor_dim, kernel_size=1)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Descriptors (B, D, ceil(H/s), ceil(W/s)) of RGB images (B, 3, H, W) in [0, 1]."""
+        x = self.stem((images - self.mean) / self.std)
+        stages = []
+        for stage in self.stages:
+            x = stage(x)
+            stages.append(x)
+        return self.projection(self.pyramid(stages) if self.pyramid else x)
+
+
+class FeaturePyramid(nn.Module):
+    """Merges the stages of a ResNet top-down, from stride 32 to the wanted one."""
+
+    WIDTH = 128
+
+    def __init__(self, output_stride: int) -> None:
+        super().__init__()
+        strides = [s for s in STAGE_CHANNELS if s >= output_stride]
+        self.laterals = nn.ModuleList(nn.Conv2d(STAGE_CHANNELS[s], self.WIDTH, 1) for s in strides)
+        self.smooth = nn.Sequential(
+            nn.Conv2d(self.WIDTH, self.WIDTH, 3, padding=1, bias=False),
+            nn.BatchNorm2d(self.WIDTH),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, stages: list[Tensor]) -> Tensor:
+        """Features (B, WIDTH, h, w) at the output stride from the ResNet's four stages, fine to coarse."""
+        merged = None
+        for lateral, stage in zip(
+            reversed(self.laterals), reversed(stages[-len(self.laterals) :]), strict=True
+        ):
+            finer = lateral(stage)
+            if merged is not None:
+                finer = finer + functional.interpolate(
+                    merged, size=finer.shape[-2:], mode="bilinear", align_corners=False
+                )
+            merged = finer
+        return self.smooth(merged)
