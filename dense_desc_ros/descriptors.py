@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,9 +92,22 @@ class DescriptorMap:
         pixels = torch.stack([indices % self.width, indices // self.width], dim=1)
         return Matches(pixels.float(), scores)
 
-    def match_instances(self, references: Tensor, count: int, radius: int) -> list[Matches]:
-        """For each reference up to `count` pixels, best first, more than `radius` px apart."""
-        return matching.find_peaks(self.similarity(references), count, radius)
+    def match_instances(
+        self, views: Tensor, count: int, radius: int, views_per_reference: Sequence[int] = ()
+    ) -> list[Matches]:
+        """For each reference up to `count` pixels, best first, more than `radius` px apart.
+
+        Args:
+            views: (K, D) descriptors.
+            count, radius: how many at most, and how far apart at least, in pixels.
+            views_per_reference: how many of the K consecutive descriptors are views of one
+                reference, whose best one counts at each pixel; each is its own if not given.
+        """
+        similarity = self.similarity(views)
+        if views_per_reference:
+            groups = similarity.split(list(views_per_reference))
+            similarity = torch.stack([group.amax(dim=0) for group in groups])
+        return matching.find_peaks(similarity, count, radius)
 
     def _dot_products(self, references: Tensor) -> Tensor:
         return matching.dot_products(
@@ -184,28 +198,40 @@ class DescriptorModel:
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
-    @torch.inference_mode()
     def describe(self, image: npt.NDArray[np.uint8]) -> DescriptorMap:
         """The descriptors of an RGB image (H, W, 3) uint8.
 
         Raises:
             InvalidInputError: not such an image.
         """
+        return self.wrap(self.forward(self.preprocess(image)), image)
+
+    def preprocess(self, image: npt.NDArray[np.uint8]) -> Tensor:
+        """The network's input (1, 3, H', W') for an image (H, W, 3), padded to whole strides.
+
+        The padding keeps a feature at the same place in every image, whatever its size.
+        """
         check_image(image)
         height, width = image.shape[:2]
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         pixels = pixels.permute(2, 0, 1)[None].float().div_(255)
-        # Whole strides, so that a feature lies at the same place in every image, whatever its size.
         padding = (0, -width % COARSEST_STRIDE, 0, -height % COARSEST_STRIDE)
         if any(padding):
             pixels = functional.pad(pixels, padding, mode="replicate")
-        features = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """The bare network: (1, D, h, w) features of preprocessed pixels (1, 3, H', W')."""
+        return self.network(pixels)
+
+    def wrap(self, features: Tensor, image: npt.NDArray[np.uint8]) -> DescriptorMap:
+        """The map of features (1, D, h, w) that `forward` gave for an image (H, W, 3)."""
         return DescriptorMap(
             features[0].permute(1, 2, 0).contiguous(),
             self.config.network.output_stride,
-            height,
-            width,
-            self.config.metric,
+            *image.shape[:2],
+            metric=self.config.metric,
         )
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -1,0 +1,168 @@
+"""From a pixel to a grasp: the surface seen there, its normal, and the straight grasp on it.
+
+Grasp frames: origin between the finger tips, z along the approach, y along the closing direction.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.errors import InvalidInputError, MissingDepthError
+
+SEARCH_RADIUS = 4  # px around the pixel in which there must be depth
+PATCH_RADIUS = 0.012  # m of surface that the plane is fitted to
+SURFACE_GAP = 0.015  # depths further apart than this share are different surfaces
+MIN_SHARE = 0.15  # of the depths in the search window: fewer are flying pixels
+MIN_POINTS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Grasp:
+    """A grasp found in a frame.
+
+    Attributes:
+        name: of the reference.
+        score: similarity of its descriptor at the pixel.
+        pixel: (2,) as (u, v).
+        point: (3,) surface point in the camera frame, metres.
+        T_camera_grasp: (4, 4) pose of the grasp in the camera frame.
+        opening_width: of the gripper before closing, metres; NaN when unknown.
+    """
+
+    name: str
+    score: float
+    pixel: FloatArray
+    point: FloatArray
+    T_camera_grasp: FloatArray
+    opening_width: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A reference for which no grasp is given: its best `score` in the frame, and the `reason`."""
+
+    name: str
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class SurfacePatch:
+    """The surface around a pixel: its `point` (3,) and unit `normal` (3,) towards the camera.
+
+    Both in the camera frame; the point in metres.
+    """
+
+    point: FloatArray
+    normal: FloatArray
+
+
+def fit_surface(
+    frame: RgbdFrame, pixel: npt.ArrayLike, mask: npt.NDArray[np.bool_] | None = None
+) -> SurfacePatch:
+    """Fit a plane to the surface seen at a pixel, robustly: holes, edges and flying pixels are usual.
+
+    Of the surfaces around the pixel (depths split at gaps) the one nearest to it is taken; a plane
+    is fitted to its points within 12 mm, and the point is where the pixel's ray meets that plane.
+
+    Args:
+        frame: what is seen.
+        pixel: (u, v), fractions allowed.
+        mask: (H, W) if given, only depth inside it counts.
+
+    Raises:
+        InvalidInputError: the pixel is not on the image, or the mask has another size.
+        MissingDepthError: no usable depth around the pixel.
+    """
+    pixel = np.asarray(pixel, dtype=float)
+    if pixel.shape != (2,) or not frame.camera.contains(pixel):
+        raise InvalidInputError(
+            f"pixel {tuple(pixel.tolist())} is outside the "
+            f"{frame.camera.width}x{frame.camera.height} image"
+        )
+    if mask is not None and mask.shape != frame.depth.shape:
+        raise InvalidInputError(f"mask has shape {mask.shape}, depth {frame.depth.shape}")
+    anchor_depth = _depth_at(frame, pixel, mask)
+    ray = frame.camera.rays(pixel)
+    anchor = ray * anchor_depth
+
+    radius = int(np.clip(PATCH_RADIUS * frame.camera.fx / anchor_depth, SEARCH_RADIUS, 40))
+    pixels, depths = _valid_depths(frame, pixel, radius, mask)
+    points = frame.camera.back_project(pixels, depths)
+    points = points[np.linalg.norm(points - anchor, axis=1) < max(PATCH_RADIUS, 0.005 * anchor_depth)]
+    if len(points) < MIN_POINTS:
+        return SurfacePatch(anchor, -ray / np.linalg.norm(ray))
+    centre, normal = _fit_plane(points)
+    normal = normal if normal @ ray < 0 else -normal
+    depth = centre @ normal / (ray @ normal) if abs(ray @ normal) > 0.1 else anchor_depth
+    # Seen at a grazing angle the ray meets the plane anywhere; the depth read there is better then.
+    if abs(depth - anchor_depth) > PATCH_RADIUS:
+        depth = anchor_depth
+    return SurfacePatch(ray * depth, normal)
+
+
+def straight_grasp(patch: SurfacePatch) -> FloatArray:
+    """Pose (4, 4) in the camera frame of the pinch into the surface, along its inward normal.
+
+    This is also the frame of the point, in which taught grasps are given: z into the surface, x the
+    camera's x axis laid into the surface, y = z × x, along which the fingers close.
+    """
+    z = -patch.normal
+    x = np.array([1.0, 0.0, 0.0])
+    x -= (x @ z) * z
+    if np.linalg.norm(x) < 1e-3:  # looking along the surface's x axis: any direction in it will do
+        x = np.cross([0.0, 1.0, 0.0], z)
+    x /= np.linalg.norm(x)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    pose[:3, 3] = patch.point
+    return pose
+
+
+def _depth_at(frame: RgbdFrame, pixel: FloatArray, mask: npt.NDArray[np.bool_] | None) -> float:
+    """Median depth of the surface nearest to the pixel in the image."""
+    pixels, depths = _valid_depths(frame, pixel, SEARCH_RADIUS, mask)
+    if len(depths) < MIN_POINTS:
+        raise MissingDepthError(
+            f"no depth within {SEARCH_RADIUS} px of pixel ({pixel[0]:g}, {pixel[1]:g}): choose a "
+            "point the camera can measure (not shiny, transparent or too near)"
+        )
+    order = np.argsort(depths)
+    depths, distances = depths[order], np.linalg.norm(pixels[order] - pixel, axis=1)
+    gaps = np.flatnonzero(np.diff(depths) > SURFACE_GAP * depths[:-1]) + 1
+    surfaces = np.split(np.arange(len(depths)), gaps)
+    solid = [s for s in surfaces if len(s) >= MIN_SHARE * len(depths)] or [max(surfaces, key=len)]
+    nearest = min(solid, key=lambda s: distances[s].min())
+    closest = nearest[np.argsort(distances[nearest])[: 3 * MIN_POINTS]]
+    return float(np.median(depths[closest]))
+
+
+def _valid_depths(
+    frame: RgbdFrame, pixel: FloatArray, radius: int, mask: npt.NDArray[np.bool_] | None
+) -> tuple[FloatArray, FloatArray]:
+    """Pixels (N, 2) and depths (N,) of what is measured in a square window."""
+    u, v = np.rint(pixel).astype(int)
+    top, left = max(v - radius, 0), max(u - radius, 0)
+    window = (slice(top, v + radius + 1), slice(left, u + radius + 1))
+    valid = np.isfinite(frame.depth[window])
+    if mask is not None:
+        valid &= mask[window]
+    rows, columns = np.nonzero(valid)
+    pixels = np.stack([columns + left, rows + top], axis=1)
+    return pixels, frame.depth[window][valid].astype(float)
+
+
+def _fit_plane(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Centre (3,) and unit normal (3,) of a plane through points (N, 3), outliers dropped once."""
+    centre, normal = _least_squares_plane(points)
+    residuals = np.abs((points - centre) @ normal)
+    inliers = points[residuals <= 3 * 1.4826 * np.median(residuals) + 1e-6]
+    return _least_squares_plane(inliers) if len(inliers) >= MIN_POINTS else (centre, normal)
+
+
+def _least_squares_plane(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    centre = points.mean(axis=0)
+    _, vectors = np.linalg.eigh(np.cov((points - centre).T))
+    return centre, vectors[:, 0]
