@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy
 
-BUILDER = r"/opt/python/cp\d+-cp\d+/"
+PREFIX = r"/opt/python/cp\d+-cp\d+"
 DIRECTORIES = {
-    re.compile(BUILDER + r"lib/python3\.\d+/site-packages/numpy/_core/include"): numpy.get_include(),
-    re.compile(BUILDER + r"include/python3\.\d+"): sysconfig.get_path("include"),
+    rf"{PREFIX}/lib/python3\.\d+/site-packages/numpy/_core/include": numpy.get_include(),
+    rf"{PREFIX}/include/python3\.\d+": sysconfig.get_path("include"),
 }
 
 
 def repair(text: str) -> str:
     for pattern, directory in DIRECTORIES.items():
-        text = pattern.sub(lambda _, directory=directory: directory, text)
+        text = re.sub(pattern, lambda _, directory=directory: directory, text)
     return text
 
 
