@@ -1,0 +1,116 @@
+"""The package as installed: its metadata, entry points, interfaces, and what importing costs."""
+
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import pytest
+
+import dense_desc_ros
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = [ROOT, ROOT / "dense_desc_interfaces"]
+
+
+@pytest.fixture(scope="module")
+def installed() -> Distribution:
+    return distribution("dense_desc_ros")
+
+
+def python(code: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run a line in an interpreter of its own, where nothing has been imported yet."""
+    command = [sys.executable, *flags, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def imported_modules(*names: str) -> set[str]:
+    code = f"import json, sys, {', '.join(names)}; print(json.dumps(list(sys.modules)))"
+    return set(json.loads(python(code).stdout))
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_manifests_carry_the_version_and_a_valid_address(folder: Path) -> None:
+    manifest = ElementTree.parse(folder / "package.xml").getroot()
+    assert manifest.findtext("version") == dense_desc_ros.__version__
+    assert manifest.findtext("license") == "Apache-2.0"
+    maintainer = manifest.find("maintainer")
+    assert maintainer is not None
+    assert re.fullmatch(r"[\w.+-]+@[\w-]+(\.[\w-]+)+", maintainer.attrib["email"])
+
+
+def test_manifest_and_setup_agree(installed: Distribution) -> None:
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert installed.metadata["Name"] == manifest.findtext("name") == "dense_desc_ros"
+    assert installed.version == dense_desc_ros.__version__
+
+
+@pytest.mark.parametrize("name", ["dense-desc", "descriptor_node"])
+def test_console_scripts_resolve(installed: Distribution, name: str) -> None:
+    (entry,) = installed.entry_points.select(group="console_scripts", name=name)
+    assert callable(entry.load())
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    """find_packages skips, without a word, a folder that has no __init__.py."""
+    folders = {path.parent for path in (ROOT / "dense_desc_ros").rglob("*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_every_public_name_can_be_imported() -> None:
+    for name in dense_desc_ros.__all__:
+        assert getattr(dense_desc_ros, name).__name__ == name
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = dense_desc_ros.nonsense
+
+
+def test_importing_the_package_imports_nothing_slow() -> None:
+    slow = {"torch", "numpy", "cv2", "rclpy", "lightning", "open3d", "mujoco"}
+    assert imported_modules("dense_desc_ros") & slow == set()
+
+
+def test_importing_the_package_is_quick() -> None:
+    """By Python's own account, which leaves out the interpreter's start; best of three."""
+    times = []
+    for _ in range(3):
+        report = python("import dense_desc_ros", "-X", "importtime").stderr
+        (line,) = re.findall(r"\|\s*(\d+) \| dense_desc_ros$", report, re.MULTILINE)
+        times.append(int(line) * 1e-6)
+    assert min(times) < 0.3
+
+
+def test_the_core_needs_no_ros() -> None:
+    modules = imported_modules(*(f"dense_desc_ros.{m}" for m in ("pipeline", "cli", "data.frames")))
+    assert "rclpy" not in modules
+
+
+def test_a_service_type_goes_through_the_wire_format() -> None:
+    """What the C type support of the wheels writes, it reads back: all fields, nested and empty."""
+    serialization = pytest.importorskip("rclpy.serialization")
+    from sensor_msgs.msg import Image
+
+    from dense_desc_interfaces.srv import RegisterReference
+
+    request = RegisterReference.Request(name="brim", has_grasp=True, opening_width=0.0625)
+    request.pixel.u, request.pixel.v = 319.5, 239.25
+    request.image = Image(height=2, width=1, encoding="rgb8", step=3, data=bytes(range(6)))
+    request.grasp.orientation.w = 0.5
+    data = serialization.serialize_message(request)
+    answer = serialization.deserialize_message(data, RegisterReference.Request)
+    assert answer == request
+
+
+def test_all_interfaces_are_built() -> None:
+    pytest.importorskip("rclpy")
+    from dense_desc_interfaces import msg, srv
+
+    for module in (msg, srv):
+        kind = module.__name__.rpartition(".")[2]
+        for path in (ROOT / "dense_desc_interfaces" / kind).iterdir():
+            assert hasattr(module, path.stem), f"{path.name} is not in CMakeLists.txt"
