@@ -77,7 +77,7 @@ build_interfaces() {
   rm -rf "$venv/build"
   env PATH="$venv/bin:$PATH" VIRTUAL_ENV="$venv" \
     AMENT_PREFIX_PATH="$venv" CMAKE_PREFIX_PATH="$venv" \
-    colcon --log-base /dev/null build --base-paths dense_desc_interfaces \
+    colcon --log-base /dev/null --log-level error build --base-paths dense_desc_interfaces \
     --build-base "$venv/build" --install-base "$venv" --merge-install \
     --cmake-args -G Ninja -D CMAKE_BUILD_TYPE=Release -D BUILD_TESTING=OFF
   mark_done interfaces "$key"
