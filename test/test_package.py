@@ -1,7 +1,9 @@
 """The package as installed: its metadata, entry points, interfaces, and what importing costs."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -14,6 +16,8 @@ import dense_desc_ros
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = [ROOT, ROOT / "dense_desc_interfaces"]
+SCRIPTS = Path(sys.executable).parent  # not on the PATH in a virtual environment that isn't active
+COLCON = shutil.which("colcon", path=os.pathsep.join([str(SCRIPTS), os.environ["PATH"]]))
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +25,13 @@ def installed() -> Distribution:
     return distribution("dense_desc_ros")
 
 
+def run(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+
+
 def python(code: str, *flags: str) -> subprocess.CompletedProcess[str]:
     """Run a line in an interpreter of its own, where nothing has been imported yet."""
-    command = [sys.executable, *flags, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, check=True)
+    return run([sys.executable, *flags, "-c", code])
 
 
 def imported_modules(*names: str) -> set[str]:
@@ -114,3 +121,19 @@ def test_all_interfaces_are_built() -> None:
         kind = module.__name__.rpartition(".")[2]
         for path in (ROOT / "dense_desc_interfaces" / kind).iterdir():
             assert hasattr(module, path.stem), f"{path.name} is not in CMakeLists.txt"
+
+
+@pytest.mark.skipif(COLCON is None, reason="colcon is not installed")
+def test_colcon_installs_where_ros_looks(tmp_path: Path) -> None:
+    listed = run([COLCON, "list", "--names-only", "--base-paths", *map(str, PACKAGES)], tmp_path)
+    assert sorted(listed.stdout.split()) == ["dense_desc_interfaces", "dense_desc_ros"]
+
+    run([COLCON, "build", "--base-paths", str(ROOT)], tmp_path)
+    prefix = tmp_path / "install" / "dense_desc_ros"
+    assert (prefix / "share/ament_index/resource_index/packages/dense_desc_ros").is_file()
+    assert (prefix / "share/dense_desc_ros/package.xml").is_file()
+    for script in ("dense-desc", "descriptor_node"):
+        assert (prefix / "lib/dense_desc_ros" / script).stat().st_mode & 0o111
+    for folder in ("launch", "config"):
+        ours = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
+        assert {path.name for path in (prefix / "share/dense_desc_ros" / folder).iterdir()} == ours
