@@ -1,0 +1,101 @@
+"""Where the camera is in the robot's base frame: from a parameter, or from tf2 if installed."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.time import Time
+
+from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.nodes.conversions import matrix_from_values
+from dense_desc_ros.nodes.parameters import NodeParameters
+
+try:
+    import tf2_ros
+except ImportError:  # not among the wheels, and not needed with a fixed camera
+    tf2_ros = None
+
+
+class UnknownPoseError(Exception):
+    """The camera's pose in the base frame is not known at the time of a frame."""
+
+
+class CameraPose(Protocol):
+    """A source of camera poses."""
+
+    def at(self, frame: RgbdFrame) -> tuple[str, FloatArray]:
+        """A frame's name and the camera's pose (4, 4) in it, when this frame was seen.
+
+        Raises:
+            UnknownPoseError: it is not known.
+        """
+
+
+class FixedPose:
+    """A camera that does not move.
+
+    Args:
+        base_frame: name of the base frame.
+        values: pose of the camera optical frame in it: x, y, z in metres, then qx, qy, qz, qw.
+
+    Raises:
+        InvalidInputError: no base frame, or no pose.
+    """
+
+    def __init__(self, base_frame: str, values: Sequence[float]) -> None:
+        if not base_frame:
+            raise InvalidInputError("camera_pose is set, so base_frame must be too")
+        self._base_frame = base_frame
+        self._matrix = matrix_from_values(values)
+
+    def at(self, frame: RgbdFrame) -> tuple[str, FloatArray]:
+        return self._base_frame, self._matrix
+
+
+class NoPose:
+    """Nothing is known: what is seen stays in the camera's own frame."""
+
+    def at(self, frame: RgbdFrame) -> tuple[str, FloatArray]:
+        return frame.frame_id, np.eye(4)
+
+
+class TransformedPose:
+    """The pose that tf2 knows for the time of the frame."""
+
+    def __init__(self, node: Node, base_frame: str) -> None:
+        self._base_frame = base_frame
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, node)
+
+    def at(self, frame: RgbdFrame) -> tuple[str, FloatArray]:
+        stamp = Time(nanoseconds=frame.stamp_ns)
+        try:
+            transform = self._buffer.lookup_transform(
+                self._base_frame, frame.frame_id, stamp
+            ).transform
+        except tf2_ros.TransformException as error:
+            raise UnknownPoseError(
+                f"no transform from {frame.frame_id!r} to {self._base_frame!r}: {error}"
+            ) from error
+        p, q = transform.translation, transform.rotation
+        return self._base_frame, matrix_from_values((p.x, p.y, p.z, q.x, q.y, q.z, q.w))
+
+
+def make_camera_pose(node: Node, parameters: NodeParameters) -> CameraPose:
+    """The source that the parameters ask for.
+
+    Raises:
+        InvalidInputError: parameters that contradict each other, or tf2 is needed but not there.
+    """
+    if parameters.camera_pose:
+        return FixedPose(parameters.base_frame, parameters.camera_pose)
+    if not parameters.base_frame:
+        return NoPose()
+    if tf2_ros is None:
+        raise InvalidInputError(
+            "base_frame is set but tf2_ros is not installed: give the camera's pose in it with "
+            "the parameter camera_pose, or install tf2_ros"
+        )
+    return TransformedPose(node, parameters.base_frame)

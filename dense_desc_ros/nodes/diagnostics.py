@@ -1,0 +1,130 @@
+"""The node's state on /diagnostics, once a second."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from dense_desc_ros.nodes.health import Health
+from dense_desc_ros.nodes.synchronizer import Synchronizer, SynchronizerCounts
+from dense_desc_ros.references import ReferenceStore
+
+PERIOD = 1.0  # s
+SILENCE = 5.0  # s without a message after which an input counts as silent
+LISTED_PROBLEMS = 10
+
+
+class InputWatch:
+    """Notices inputs that nothing comes from.
+
+    Args:
+        complaints: field of SynchronizerCounts -> what to say when it stands still.
+    """
+
+    def __init__(self, complaints: Mapping[str, str]) -> None:
+        self._complaints = complaints
+        self._counts = dict.fromkeys(complaints, 0)
+        self._moved = dict.fromkeys(complaints, -SILENCE)
+
+    def complaint(self, counts: SynchronizerCounts, now: float) -> str:
+        """About the first input that has been silent for SILENCE seconds, or ""."""
+        for key in self._complaints:
+            if (count := getattr(counts, key)) != self._counts[key]:
+                self._counts[key], self._moved[key] = count, now
+        silent = (key for key in self._complaints if now - self._moved[key] >= SILENCE)
+        return self._complaints.get(next(silent, ""), "")
+
+
+class Diagnostics:
+    """Publishes the state of the node, and logs what it waits for.
+
+    Args:
+        node: publishes.
+        health, synchronizer, store: what to report of.
+        topics: what is subscribed to: the names under "color", "depth" and "camera_info".
+        constants: values that do not change.
+        pose_problem: says why the camera's pose is not known, or "".
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        health: Health,
+        synchronizer: Synchronizer,
+        store: ReferenceStore,
+        topics: Mapping[str, str],
+        constants: Mapping[str, str],
+        pose_problem: Callable[[], str],
+    ) -> None:
+        self._node, self._health, self._synchronizer = node, health, synchronizer
+        self._store, self._constants, self._pose_problem = store, constants, pose_problem
+        self._inputs = InputWatch(
+            {
+                "color": f"no colour images on {topics['color']}",
+                "depth": f"no depth images on {topics['depth']}",
+                "paired": "no colour and depth image have stamps within sync_slop of each other",
+            }
+        )
+        self._no_camera_info = f"no camera_info on {topics['camera_info']}"
+        self._start = time.monotonic()
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Steady time, since that of a simulation or a recording may stand still.
+        node.create_timer(PERIOD, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _publish(self) -> None:
+        counts = self._synchronizer.counts
+        level, message = self._state(counts)
+        status = DiagnosticStatus(
+            level=level,
+            name=f"{self._node.get_fully_qualified_name()}: frames to grasps",
+            message=message,
+            hardware_id=self._constants["device"],
+            values=[KeyValue(key=k, value=v) for k, v in self._values(counts).items()],
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(array)
+
+    def _state(self, counts: SynchronizerCounts) -> tuple[bytes, str]:
+        now = time.monotonic()
+        waiting = self._inputs.complaint(counts, now)
+        if not waiting and not counts.camera_info:
+            waiting = self._no_camera_info
+        if waiting:
+            if now - self._start > SILENCE and self._health.worth_logging(waiting):
+                self._node.get_logger().warning(f"waiting: {waiting}")
+            return DiagnosticStatus.WARN, f"waiting: {waiting}"
+        if error := self._health.error:
+            return DiagnosticStatus.ERROR, error
+        if problem := self._pose_problem():
+            return DiagnosticStatus.WARN, problem
+        if problems := list(self._store.problems.values()):
+            return DiagnosticStatus.WARN, f"{len(problems)} unusable references: {problems[0]}"
+        return DiagnosticStatus.OK, "working"
+
+    def _values(self, counts: SynchronizerCounts) -> dict[str, str]:
+        problems = sorted(self._store.problems.items())
+        return {
+            "received": str(counts.color),
+            "received_depth": str(counts.depth),
+            "received_camera_info": str(counts.camera_info),
+            "paired": str(counts.paired),
+            "dropped": str(counts.dropped),
+            "unsynchronised": str(counts.unsynchronised),
+            **self._health.values(),
+            "references": str(len(self._store)),
+            "reference_problems": str(len(problems)),
+            **{f"reference_problem.{name}": text for name, text in problems[:LISTED_PROBLEMS]},
+            "rss_mb": f"{_resident_bytes() / 1e6:.1f}",
+            **self._constants,
+        }
+
+
+def _resident_bytes() -> int:
+    """Memory of this process that is in use, as the kernel counts it."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

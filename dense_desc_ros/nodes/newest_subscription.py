@@ -1,0 +1,45 @@
+"""A subscription to the newest message of any publisher, reliable where that is possible."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+
+class NewestSubscription:
+    """Subscribes to camera topics, whose publishers may be reliable or best-effort.
+
+    Only best-effort subscriptions hear both, but images sent that way often do not arrive whole: on
+    one loaded machine none of 60 did, and all of them reliably. So this one is reliable until a
+    best-effort publisher shows up. Only the newest message is ever kept, so that neither kind makes
+    a queue nor holds a publisher up.
+
+    Args:
+        node: subscribes.
+        message_type, topic, callback: as for `Node.create_subscription`.
+    """
+
+    def __init__(
+        self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None]
+    ) -> None:
+        self._node = node
+        self._arguments = message_type, topic, callback
+        self._subscription = node.create_subscription(
+            *self._arguments,
+            QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._take_what_comes),
+        )
+
+    @property
+    def topic(self) -> str:
+        """The topic's full name, after remapping."""
+        return str(self._subscription.topic_name)
+
+    def _take_what_comes(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        self._node.get_logger().info(f"{self.topic} is published best-effort: images may be lost")
+        self._node.destroy_subscription(self._subscription)
+        self._subscription = self._node.create_subscription(
+            *self._arguments, QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        )

@@ -1,0 +1,136 @@
+"""The services of the node: references registered, listed and removed, grasps on request."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from geometry_msgs.msg import PointStamped
+from rclpy.node import Node
+
+from dense_desc_interfaces.msg import GraspArray
+from dense_desc_interfaces.srv import (
+    ComputeGrasp,
+    ListReferences,
+    RegisterReference,
+    RemoveReference,
+)
+from dense_desc_ros.camera import RgbdFrame
+from dense_desc_ros.data.messages import frame_from_messages, mask_from_message
+from dense_desc_ros.descriptors import DescriptorMap
+from dense_desc_ros.errors import DenseDescError, InvalidInputError
+from dense_desc_ros.nodes.conversions import (
+    header_of,
+    point_message,
+    pose_matrix,
+    reference_info,
+)
+from dense_desc_ros.pipeline import FrameResult, GraspPipeline
+
+T = TypeVar("T")
+
+
+class Backend(Protocol):
+    """What the services need of the node."""
+
+    pipeline: GraspPipeline
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do work on the thread of the model, after what it is doing now, and return its result."""
+
+    def newest(self) -> FrameResult:
+        """Of the newest frame that was processed. Raises InvalidInputError if there is none yet."""
+
+    def to_message(self, result: FrameResult) -> GraspArray:
+        """A result as published."""
+
+
+class Services:
+    """Answers every request: what is wrong with it is said in the answer and never raised.
+
+    Args:
+        node: offers the services, under its own name.
+        backend: does the work.
+    """
+
+    def __init__(self, node: Node, backend: Backend) -> None:
+        self._backend = backend
+        self._log = node.get_logger()
+        for kind, name, answer in (
+            (RegisterReference, "register_reference", self._register),
+            (RemoveReference, "remove_reference", self._remove),
+            (ComputeGrasp, "compute_grasp", self._compute),
+        ):
+            node.create_service(kind, f"~/{name}", self._answering(answer))
+        node.create_service(ListReferences, "~/list_references", self._list)
+
+    def _answering(self, answer: Callable[[Any, Any], str]) -> Callable[[Any, Any], Any]:
+        """The service callback of a method that fills a response and says what it did."""
+
+        def callback(request: Any, response: Any) -> Any:
+            try:
+                response.message = self._backend.run(lambda: answer(request, response))
+                response.success = True
+            except (DenseDescError, OSError) as error:
+                response.message = str(error)
+                self._log.warning(f"request refused: {error}")
+            except Exception as error:
+                response.message = f"internal error: {type(error).__name__}: {error}"
+                self._log.error(response.message, exc_info=True)
+            return response
+
+        return callback
+
+    def _register(
+        self, request: RegisterReference.Request, response: RegisterReference.Response
+    ) -> str:
+        frame, descriptors = self._frame(request)
+        registration = self._backend.pipeline.register(
+            frame,
+            request.name,
+            (request.pixel.u, request.pixel.v),
+            descriptors=descriptors,
+            mask=None if _is_empty(request.mask) else mask_from_message(request.mask),
+            T_point_grasp=pose_matrix(request.grasp) if request.has_grasp else None,
+            opening_width=request.opening_width or math.nan,
+            append=request.append,
+        )
+        response.point = PointStamped(
+            header=header_of(frame), point=point_message(registration.point)
+        )
+        views = len(registration.reference.descriptors)
+        return f"{request.name} is registered with {views} view{'s' if views > 1 else ''}"
+
+    def _frame(self, request: RegisterReference.Request) -> tuple[RgbdFrame, DescriptorMap | None]:
+        """The frame of the request, or the newest one with its descriptors."""
+        empty = [_is_empty(m) for m in (request.image, request.depth, request.camera_info)]
+        if all(empty):
+            newest = self._backend.newest()
+            return newest.frame, newest.descriptors
+        if any(empty):
+            raise InvalidInputError(
+                "image, depth and camera_info belong together: give all three, or none of them "
+                "for the newest frame"
+            )
+        return frame_from_messages(request.image, request.depth, request.camera_info), None
+
+    def _remove(self, request: RemoveReference.Request, response: RemoveReference.Response) -> str:
+        self._backend.pipeline.store.remove(request.name)
+        return f"{request.name} is removed"
+
+    def _compute(self, request: ComputeGrasp.Request, response: ComputeGrasp.Response) -> str:
+        newest = self._backend.newest()
+        names = list(dict.fromkeys(request.names)) or None
+        result = self._backend.pipeline.find(newest.frame, newest.descriptors, names)
+        response.grasps = self._backend.to_message(result)
+        return f"{len(result.grasps)} grasps, {len(result.refusals)} refusals"
+
+    def _list(
+        self, request: ListReferences.Request, response: ListReferences.Response
+    ) -> ListReferences.Response:
+        response.references = [reference_info(r) for r in self._backend.pipeline.store]
+        return response
+
+
+def _is_empty(message: Any) -> bool:
+    """Whether an image or camera_info was left as it is by default."""
+    return message.width == 0 and message.height == 0

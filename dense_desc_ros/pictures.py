@@ -1,0 +1,248 @@
+"""Pictures for people: descriptors as colours, and what was found drawn into the image."""
+
+import colorsys
+import math
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dense_desc_ros.camera import FloatArray, PinholeCamera
+from dense_desc_ros.descriptors import DescriptorMap
+from dense_desc_ros.grasps import Grasp
+from dense_desc_ros.pipeline import FrameResult
+
+Picture = npt.NDArray[np.uint8]
+Color = tuple[int, int, int]
+
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+SUBPIXEL_BITS = 4
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+DEFAULT_OPENING, FINGER_LENGTH, STEM_LENGTH = 0.05, 0.04, 0.03  # m, of the gripper that is drawn
+LISTED_REFUSALS = 6
+
+
+class Mark(NamedTuple):
+    """A `pixel` (2,) as (u, v) to point out, with a `label` in ASCII, in an RGB `color`."""
+
+    pixel: FloatArray
+    label: str
+    color: Color
+
+
+class Box(NamedTuple):
+    """A rectangle in the picture, pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def overlap(self, other: "Box") -> int:
+        """The area that two rectangles share."""
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        return max(width, 0) * max(height, 0)
+
+
+class DescriptorColors:
+    """Descriptors as RGB: their three principal components in the first image seen.
+
+    The components and their scale stay as they are from then on, so that the same descriptor has
+    the same colour in every picture.
+    """
+
+    def __init__(self) -> None:
+        self._mean = self._basis = self._low = self._span = torch.empty(0)
+
+    def __call__(self, descriptors: DescriptorMap) -> Picture:
+        """The picture (H, W, 3) uint8 of a frame's descriptors."""
+        features = descriptors.features
+        if descriptors.metric == "cosine":
+            features = functional.normalize(features, dim=-1)
+        if self._basis.shape[:1] != features.shape[-1:]:
+            self._fit(features.flatten(0, 1))
+        components = (features - self._mean) @ self._basis
+        colors = ((components - self._low) / self._span).clamp(0, 1).mul(255).byte().cpu().numpy()
+        # Linear like the features themselves, so three channels are upsampled instead of all.
+        height, width = (n * descriptors.stride for n in colors.shape[:2])
+        full = cv2.resize(colors, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(full[: descriptors.height, : descriptors.width])
+
+    def _fit(self, descriptors: Tensor) -> None:
+        self._mean = descriptors.mean(dim=0)
+        centred = descriptors - self._mean
+        vectors = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)[:, :3]
+        self._basis = functional.pad(vectors, (0, 3 - vectors.shape[1]))
+        # The brightest and darkest few pixels may saturate; the others then differ more clearly.
+        components = (centred @ self._basis).cpu().numpy()
+        low, high = np.percentile(components, (2, 98), axis=0).astype(np.float32)
+        self._low = torch.from_numpy(low).to(descriptors)
+        self._span = torch.from_numpy(high - low).to(descriptors).clamp_min(1e-6)
+
+
+def draw_matches(result: FrameResult) -> Picture:
+    """What was found in a frame, drawn into a copy of its image (H, W, 3) uint8 RGB.
+
+    Each grasp is a ring around its pixel, the name and score, and a two-finger gripper as the
+    camera would see it there. At the bottom, in small print, what gave no grasp and why.
+    """
+    picture = result.frame.image.copy()
+    lines = [f"{refusal.name}: {refusal.reason}" for refusal in result.refusals]
+    if len(lines) > LISTED_REFUSALS:
+        lines[LISTED_REFUSALS:] = [f"and {len(lines) - LISTED_REFUSALS} more"]
+    _draw_footer(picture, lines)
+    for grasp in result.grasps:
+        _draw_gripper(picture, result.frame.camera, grasp)
+    draw_marks(
+        picture,
+        [Mark(g.pixel, f"{g.name} {g.score:.2f}", color_of(g.name)) for g in result.grasps],
+    )
+    return picture
+
+
+def draw_image_matches(
+    reference: Picture,
+    pixel: npt.ArrayLike,
+    targets: Sequence[Picture],
+    matches: Sequence[tuple[npt.ArrayLike, float]],
+) -> Picture:
+    """A point in a picture, and side by side with it where it was found in others.
+
+    Args:
+        reference: (H, W, 3) RGB, and the `pixel` (u, v) of the point in it.
+        targets: further pictures, of any size.
+        matches: the pixel and the score found in each of them.
+    """
+    color = color_of("match")
+    panels = [(reference, Mark(np.asarray(pixel, dtype=float), "reference", color))]
+    for target, (found, score) in zip(targets, matches, strict=True):
+        panels.append((target, Mark(np.asarray(found, dtype=float), f"{score:.2f}", color)))
+    height = max(picture.shape[0] for picture, _ in panels)
+    drawn = []
+    for picture, mark in panels:
+        panel = picture.copy()
+        draw_marks(panel, [mark])
+        below = height - panel.shape[0]
+        drawn.append(cv2.copyMakeBorder(panel, 0, below, 0, 0, cv2.BORDER_CONSTANT))
+    return np.hstack(drawn)
+
+
+def draw_marks(picture: Picture, marks: Sequence[Mark]) -> None:
+    """Draw a ring around each pixel, and its label beside it, into a picture."""
+    scale = _scale(picture)
+    taken: list[Box] = []
+    for mark in marks:
+        centre = _fixed(mark.pixel)
+        for radius, tint, thickness in ((7, BLACK, 4), (7, mark.color, 2), (1.5, WHITE, -1)):
+            thickness = round(thickness * scale) if thickness > 0 else cv2.FILLED
+            radius = round(radius * scale * 2**SUBPIXEL_BITS)
+            cv2.circle(picture, centre, radius, tint, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+        reach = round(9 * scale)
+        left, top = (round(x) - reach for x in mark.pixel)
+        taken.append(Box(left, top, 2 * reach, 2 * reach))
+    for mark in marks:
+        taken.append(_draw_label(picture, mark, taken))
+
+
+def color_of(name: str) -> Color:
+    """A bright colour that is always the same for a name."""
+    hue = zlib.crc32(name.encode()) % 360 / 360
+    red, green, blue = colorsys.hls_to_rgb(hue, 0.6, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _draw_label(picture: Picture, mark: Mark, taken: Sequence[Box]) -> Box:
+    """Text on a dark plate beside the mark, where it covers nothing taken if possible."""
+    scale = _scale(picture)
+    size, pad = 0.42 * scale, round(4 * scale)
+    (text_width, ascent), descent = cv2.getTextSize(mark.label, FONT, size, 1)
+    width, height = text_width + 3 * pad, ascent + descent + pad
+    boxes = [
+        _inside(picture, Box(round(left), round(top), width, height))
+        for left, top in _places_beside(mark.pixel, width, height, 11 * scale)
+    ]
+    box = min(boxes, key=lambda box: sum(box.overlap(other) for other in taken))
+    _darken(picture, box)
+    stripe = picture[box.top : box.top + height, box.left : box.left + pad // 2 + 1]
+    stripe[:] = mark.color
+    origin = (box.left + 2 * pad, box.top + ascent + pad // 2)
+    cv2.putText(picture, mark.label, origin, FONT, size, WHITE, round(scale), cv2.LINE_AA)
+    return box
+
+
+def _places_beside(
+    pixel: FloatArray, width: int, height: int, gap: float
+) -> list[tuple[float, float]]:
+    """Where (left, top) a plate may go, most wanted first: right, left, above, below, corners."""
+    u, v = pixel
+    right, left, centre = u + gap, u - gap - width, u - width / 2
+    above, below, middle = v - gap - height, v + gap, v - height / 2
+    return [(right, middle), (left, middle), (centre, above), (centre, below)] + [
+        (x, y) for x in (right, left) for y in (above, below)
+    ]
+
+
+def _inside(picture: Picture, box: Box) -> Box:
+    height, width = picture.shape[:2]
+    left = max(min(box.left, width - box.width), 0)
+    top = max(min(box.top, height - box.height), 0)
+    return box._replace(left=left, top=top)
+
+
+def _draw_gripper(picture: Picture, camera: PinholeCamera, grasp: Grasp) -> None:
+    """Two fingers, closing along y of the grasp, and the stem from which they approach along z."""
+    half = (DEFAULT_OPENING if math.isnan(grasp.opening_width) else grasp.opening_width) / 2
+    back = -FINGER_LENGTH
+    fingers = [[0, -half, 0], [0, -half, back], [0, half, back], [0, half, 0]]
+    stem = [[0, 0, back], [0, 0, back - STEM_LENGTH]]
+    for line in (fingers, stem):
+        rotation, origin = grasp.T_camera_grasp[:3, :3], grasp.T_camera_grasp[:3, 3]
+        pixels = camera.project(np.array(line) @ rotation.T + origin)
+        _draw_line(picture, pixels, color_of(grasp.name))
+
+
+def _draw_line(picture: Picture, pixels: FloatArray, color: Color) -> None:
+    limit = 4 * max(picture.shape)
+    if not np.all(np.abs(pixels) < limit):  # beside or behind the camera, also NaN
+        return
+    points = np.array([_fixed(pixel) for pixel in pixels], dtype=np.int32)
+    for tint, thickness in ((BLACK, 4), (color, 2)):
+        width = round(thickness * _scale(picture))
+        cv2.polylines(picture, [points], False, tint, width, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _draw_footer(picture: Picture, lines: Sequence[str]) -> None:
+    if not lines:
+        return
+    scale = _scale(picture)
+    step, pad = round(14 * scale), round(4 * scale)
+    height, width = picture.shape[:2]
+    top = max(height - step * len(lines) - pad, 0)
+    _darken(picture, Box(0, top, width, height - top))
+    for row, line in enumerate(lines, start=1):
+        origin = (pad, top + step * row - pad // 2)
+        text = line.encode("ascii", "replace").decode()  # all that OpenCV's fonts have
+        cv2.putText(picture, text, origin, FONT, 0.36 * scale, WHITE, round(scale), cv2.LINE_AA)
+
+
+def _darken(picture: Picture, box: Box) -> None:
+    area = picture[box.top : box.top + box.height, box.left : box.left + box.width]
+    area //= 4
+
+
+def _scale(picture: Picture) -> float:
+    """Sizes are for pictures 640 wide; larger ones get thicker lines and larger letters."""
+    return max(picture.shape[1] / 640, 1.0)
+
+
+def _fixed(pixel: npt.ArrayLike) -> tuple[int, int]:
+    """A pixel (u, v) in OpenCV's fixed-point coordinates."""
+    u, v = np.rint(np.asarray(pixel, dtype=float) * 2**SUBPIXEL_BITS).astype(int)
+    return int(u), int(v)
