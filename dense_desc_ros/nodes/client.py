@@ -111,14 +111,10 @@ class DescriptorClient:
                 raise TimeoutError(f"waited {timeout:g} s for {what} of {self._name}")
             self._executor.spin_once(timeout_sec=0.05)
 
-    def wait_for_services(self, timeout: float = 60.0) -> None:
-        """Wait until the node offers its services."""
-        services = self._services.values()
+    def wait_until_connected(self, timeout: float = 60.0) -> None:
+        """Wait until the node offers its services and receives what is published here."""
+        services, outputs = self._services.values(), self._publishers.values()
         self.wait(lambda: all(s.service_is_ready() for s in services), "the services", timeout)
-
-    def wait_for_subscriptions(self, timeout: float = 60.0) -> None:
-        """Wait until the node receives what is published here."""
-        outputs = self._publishers.values()
         self.wait(
             lambda: all(p.get_subscription_count() for p in outputs), "the subscriptions", timeout
         )
