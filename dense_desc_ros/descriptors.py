@@ -61,7 +61,7 @@ class DescriptorMap:
             raise InvalidInputError(
                 f"pixel ({u:g}, {v:g}) is outside the {self.width}x{self.height} image"
             )
-        points = torch.from_numpy(uv).to(self.features.device)
+        points = torch.from_numpy(uv).to(self.features)
         return matching.sample(self.features, points, self.stride)
 
     @cached_property
@@ -157,7 +157,7 @@ class DescriptorModel:
     ) -> None:
         self.config = ModelConfig(network.config, metric)
         self.device = _pick_device(device)
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> "DescriptorModel":
@@ -227,11 +227,13 @@ class DescriptorModel:
 
     def wrap(self, features: Tensor, image: npt.NDArray[np.uint8]) -> DescriptorMap:
         """The map of features (1, D, h, w) that `forward` gave for an image (H, W, 3)."""
+        height, width = image.shape[:2]
         return DescriptorMap(
             features[0].permute(1, 2, 0).contiguous(),
             self.config.network.output_stride,
-            *image.shape[:2],
-            metric=self.config.metric,
+            height,
+            width,
+            self.config.metric,
         )
 
     def _tensors(self) -> dict[str, Tensor]:

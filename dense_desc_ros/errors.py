@@ -1,4 +1,4 @@
-"""The exceptions of the package. Every message says what was wrong, what was expected and what to do."""
+"""The exceptions of the package: each says what was wrong, what was expected and what to do."""
 
 
 class DenseDescError(Exception):

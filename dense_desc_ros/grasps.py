@@ -62,7 +62,7 @@ class SurfacePatch:
 def fit_surface(
     frame: RgbdFrame, pixel: npt.ArrayLike, mask: npt.NDArray[np.bool_] | None = None
 ) -> SurfacePatch:
-    """Fit a plane to the surface seen at a pixel, robustly: holes, edges and flying pixels are usual.
+    """Fit a plane to the surface seen at a pixel, in spite of holes, edges and flying pixels.
 
     Of the surfaces around the pixel (depths split at gaps) the one nearest to it is taken; a plane
     is fitted to its points within 12 mm, and the point is where the pixel's ray meets that plane.
@@ -91,12 +91,15 @@ def fit_surface(
     radius = int(np.clip(PATCH_RADIUS * frame.camera.fx / anchor_depth, SEARCH_RADIUS, 40))
     pixels, depths = _valid_depths(frame, pixel, radius, mask)
     points = frame.camera.back_project(pixels, depths)
-    points = points[np.linalg.norm(points - anchor, axis=1) < max(PATCH_RADIUS, 0.005 * anchor_depth)]
+    points = points[
+        np.linalg.norm(points - anchor, axis=1) < max(PATCH_RADIUS, 0.005 * anchor_depth)
+    ]
     if len(points) < MIN_POINTS:
         return SurfacePatch(anchor, -ray / np.linalg.norm(ray))
     centre, normal = _fit_plane(points)
     normal = normal if normal @ ray < 0 else -normal
-    depth = centre @ normal / (ray @ normal) if abs(ray @ normal) > 0.1 else anchor_depth
+    slope = float(ray @ normal)
+    depth = float(centre @ normal) / slope if slope < -0.1 else anchor_depth
     # Seen at a grazing angle the ray meets the plane anywhere; the depth read there is better then.
     if abs(depth - anchor_depth) > PATCH_RADIUS:
         depth = anchor_depth

@@ -20,14 +20,14 @@ from torch.nn import functional
 
 
 class Matches(NamedTuple):
-    """Where each reference was found: `pixels` (K, 2) as (u, v), `scores` (K,), higher is better."""
+    """Where each reference was found: `pixels` (K, 2) as (u, v), and `scores` (K,)."""
 
     pixels: Tensor
     scores: Tensor
 
 
 class _Taps(NamedTuple):
-    """For each coordinate on one axis: the left one of its two features, and the right one's weight."""
+    """For coordinates on one axis: the left of the two features beside, and the right's weight."""
 
     left: Tensor
     weight: Tensor
@@ -40,7 +40,7 @@ def _taps(coordinates: Tensor, stride: int, count: int) -> _Taps:
 
 
 def at_least_two(features: Tensor) -> Tensor:
-    """Repeat the only row or column of features (h, w, D), so that every pixel has four neighbours."""
+    """Repeat the only row or column of features (h, w, D): every pixel has four neighbours."""
     height, width = features.shape[:2]
     return features.expand(max(height, 2), max(width, 2), -1)
 
@@ -104,7 +104,8 @@ def find_peaks(similarity: Tensor, count: int, radius: int) -> list[Matches]:
 
 def _best_apart(maxima: Tensor, count: int, radius: int) -> Matches:
     width = maxima.shape[1]
-    pixels, scores = [], []
+    pixels: list[tuple[int, int]] = []
+    scores: list[float] = []
     while len(pixels) < count:
         index = int(maxima.argmax())
         v, u = divmod(index, width)
@@ -112,7 +113,9 @@ def _best_apart(maxima: Tensor, count: int, radius: int) -> Matches:
             break
         pixels.append((u, v))
         scores.append(float(maxima[v, u]))
-        maxima[max(v - radius, 0) : v + radius + 1, max(u - radius, 0) : u + radius + 1] = -torch.inf
+        maxima[
+            max(v - radius, 0) : v + radius + 1, max(u - radius, 0) : u + radius + 1
+        ] = -torch.inf
     return Matches(
         torch.tensor(pixels, device=maxima.device).reshape(-1, 2).float(),
         torch.tensor(scores, device=maxima.device),

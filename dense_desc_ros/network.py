@@ -1,4 +1,4 @@
-"""The descriptor network: a ResNet, brought to the wanted stride by a feature pyramid, and a 1x1 projection.
+"""The descriptor network: a ResNet, a feature pyramid to the wanted stride, a 1x1 projection.
 
 At stride 32 there is no pyramid: this is the plain network of "Training Dense Object Nets: A Novel
 Approach" (2023), features of the last stage projected to D channels. At finer strides the stages
@@ -63,7 +63,14 @@ class DescriptorNetwork(nn.Module):
         self.stages = nn.ModuleList([resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4])
         self.pyramid = FeaturePyramid(config.output_stride) if config.output_stride < 32 else None
         channels = FeaturePyramid.WIDTH if self.pyramid else STAGE_CHANNELS[32]
-        self.projection = nn.Conv2d(channels, config.descriptor_dim, kernel_size=1)
+        # Centred and of equal variance, descriptors differ from the first step on: contrastive
+        # losses otherwise spend most of a short training on leaving the state where all are alike.
+        self.projection = nn.Sequential(
+            nn.Conv2d(channels, config.descriptor_dim, kernel_size=1, bias=False),
+            nn.BatchNorm2d(config.descriptor_dim, affine=False),
+        )
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
@@ -93,7 +100,7 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, stages: list[Tensor]) -> Tensor:
-        """Features (B, WIDTH, h, w) at the output stride from the ResNet's four stages, fine to coarse."""
+        """Features (B, WIDTH, h, w) at the output stride from the four stages, fine to coarse."""
         merged = None
         for lateral, stage in zip(
             reversed(self.laterals), reversed(stages[-len(self.laterals) :]), strict=True

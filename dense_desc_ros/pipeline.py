@@ -137,14 +137,15 @@ class GraspPipeline:
         """
         check_name(name)
         patch = fit_surface(frame, pixel, mask)
-        u, v = np.asarray(pixel, dtype=float)
+        uv = np.asarray(pixel, dtype=float)
+        u, v = uv
         if mask is not None and not mask[round(v), round(u)]:
             raise InvalidInputError(f"pixel ({u:g}, {v:g}) is outside the mask of its object")
         if descriptors is None:
             descriptors = self.model.describe(frame.image)
         reference = Reference(
             name,
-            descriptors.sample([pixel]).cpu(),
+            descriptors.sample(uv[None]).cpu(),
             self.model.fingerprint,
             np.eye(4) if T_point_grasp is None else T_point_grasp,
             opening_width,
@@ -176,9 +177,7 @@ class GraspPipeline:
         timings = Timings(forward, matched - start, time.perf_counter() - matched)
         return FrameResult(frame, descriptors, grasps, refusals, timings)
 
-    def _match(
-        self, descriptors: DescriptorMap, references: Sequence[Reference]
-    ) -> list[Matches]:
+    def _match(self, descriptors: DescriptorMap, references: Sequence[Reference]) -> list[Matches]:
         """The best pixels of each reference, over all its views, on the CPU."""
         if not references:
             return []
@@ -187,9 +186,7 @@ class GraspPipeline:
         if self.settings.max_instances == 1:
             pixels, scores = (x.cpu().split(counts) for x in descriptors.match(views))
             best = [int(s.argmax()) for s in scores]
-            return [
-                Matches(p[[b]], s[[b]]) for p, s, b in zip(pixels, scores, best, strict=True)
-            ]
+            return [Matches(p[[b]], s[[b]]) for p, s, b in zip(pixels, scores, best, strict=True)]
         return [
             Matches(found.pixels.cpu(), found.scores.cpu())
             for found in descriptors.match_instances(

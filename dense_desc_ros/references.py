@@ -87,7 +87,9 @@ class Reference:
                 math.nan if width is None else float(width),
             )
         except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ReferenceStoreError(f"{path.name} is not a readable reference: {error}") from error
+            raise ReferenceStoreError(
+                f"{path.name} is not a readable reference: {error}"
+            ) from error
 
 
 class ReferenceStore:

@@ -12,13 +12,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dense_desc_ros.errors import DataError
+
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+ATTEMPTS = 100
+PLAIN_SHARE = 0.25  # of the mean contrast, added everywhere
+
 Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """How strongly views differ. Every range is drawn from uniformly, zoom and stretch in log scale.
+    """How strongly views differ. Drawn uniformly, zoom and stretch in log scale.
 
     Attributes:
         zoom: a view shows its surface up to this factor larger or smaller.
@@ -29,12 +35,23 @@ class AugmentationConfig:
         occluders: most patches pasted over a view.
     """
 
-    zoom: float = 1.6
-    rotation: float = 0.7
-    stretch: float = 1.4
-    perspective: float = 0.25
+    zoom: float = 1.5
+    rotation: float = 0.6
+    stretch: float = 1.35
+    perspective: float = 0.2
     shift: float = 0.2
     occluders: int = 3
+
+    def at_strength(self, strength: float) -> "AugmentationConfig":
+        """These differences at a share of their strength: 0 is two crops of the same picture."""
+        return AugmentationConfig(
+            zoom=self.zoom**strength,
+            rotation=self.rotation * strength,
+            stretch=self.stretch**strength,
+            perspective=self.perspective * strength,
+            shift=self.shift,
+            occluders=round(self.occluders * strength),
+        )
 
 
 class View(NamedTuple):
@@ -72,17 +89,42 @@ def sample_pair(
         picture: (H, W, 3) uint8, at least as large as a view is needed to be informative.
         occluder_source: (H', W', 3) uint8, where pasted patches are cut from.
         size: (height, width) of the views in pixels.
-        points: N; drawn with replacement only if fewer pixels correspond.
+        points: N.
         rng: source of all randomness.
+
+    Raises:
+        DataError: the picture is too small for that.
     """
-    while True:
-        centre = rng.uniform((0, 0), picture.shape[1::-1])
+    interest = saliency(picture)
+    for _ in range(ATTEMPTS):
+        centre = _draw_pixels(interest, 1, rng)[0]
         a, b = (draw_view(picture, occluder_source, centre, size, config, rng) for _ in range(2))
         pixels_a, pixels_b = correspondences(a, b)
         if len(pixels_a) >= points:
             break
-    chosen = rng.choice(len(pixels_a), points, replace=False)
+    else:
+        raise DataError(
+            f"two views of {size[1]}x{size[0]} of a picture of {picture.shape[1]}x"
+            f"{picture.shape[0]} hardly share {points} pixels: use smaller crops or larger pictures"
+        )
+    source = np.rint(_apply(a.to_source, pixels_a)).astype(int)
+    u, v = np.clip(source, 0, np.array(interest.shape[::-1]) - 1).T
+    weights = interest[v, u] / interest[v, u].sum()
+    chosen = rng.choice(len(pixels_a), points, replace=False, p=weights)
     return PairOfViews(a.image, b.image, pixels_a[chosen], pixels_b[chosen])
+
+
+def saliency(picture: Image) -> Array:
+    """How often to look at each pixel (H, W): the contrast around it, and a floor.
+
+    Most of a picture is table; most of what there is to learn is on the objects.
+    """
+    small = cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    small = small.astype(np.float32)
+    mean = cv2.blur(small, (9, 9))
+    variance = (cv2.blur(small**2, (9, 9)) - mean**2).sum(axis=2)
+    contrast = cv2.resize(np.sqrt(np.maximum(variance, 0)), picture.shape[1::-1])
+    return contrast / (contrast.mean() + 1e-6) + PLAIN_SHARE
 
 
 def correspondences(a: View, b: View) -> tuple[Array, Array]:
@@ -110,7 +152,8 @@ def draw_view(
     to_source = _random_homography(shifted, size, config, rng)
     inverse = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
     beyond = tuple(int(c) for c in rng.integers(0, 256, 3))
-    image = cv2.warpPerspective(picture, to_source, size[::-1], flags=inverse, borderValue=beyond)
+    warped = cv2.warpPerspective(picture, to_source, size[::-1], flags=inverse, borderValue=beyond)
+    image = np.asarray(warped, dtype=np.uint8)
     everywhere = np.full(picture.shape[:2], 255, np.uint8)
     visible = cv2.warpPerspective(everywhere, to_source, size[::-1], flags=inverse) == 255
     for _ in range(rng.integers(0, config.occluders + 1)):
@@ -118,10 +161,19 @@ def draw_view(
     return View(_change_colours(image, rng), to_source, visible)
 
 
+def _draw_pixels(weights: Array, count: int, rng: np.random.Generator) -> Array:
+    """Pixels (count, 2), (u, v), drawn by weight (H, W)."""
+    cumulative = np.cumsum(weights)
+    index = np.searchsorted(cumulative, rng.uniform(0, cumulative[-1], count))
+    return np.stack([index % weights.shape[1], index // weights.shape[1]], axis=1).astype(float)
+
+
 def _apply(homography: Array, pixels: Array) -> Array:
-    return cv2.perspectiveTransform(pixels[None].astype(np.float64), homography)[0].astype(
-        np.float32
-    ) if len(pixels) else pixels
+    return (
+        cv2.perspectiveTransform(pixels[None].astype(np.float64), homography)[0].astype(np.float32)
+        if len(pixels)
+        else pixels
+    )
 
 
 def _random_homography(
@@ -151,32 +203,31 @@ def _rotation(angle: float) -> Array:
 def _paste_patch(
     image: Image, visible: npt.NDArray[np.bool_], source: Image, rng: np.random.Generator
 ) -> None:
-    """Cover an ellipse of `image` with a piece of `source`, in place, and mark it as not visible."""
+    """Cover an ellipse of `image` with a piece of `source`, and mark it as not visible."""
     height, width = visible.shape
     mask = np.zeros((height, width), np.uint8)
     place = rng.integers((0, 0), (width, height))
     axes = rng.uniform(0.06, 0.25, 2) * max(width, height)
-    cv2.ellipse(mask, place.tolist(), np.rint(axes).astype(int).tolist(), float(rng.uniform(0, 180)), 0, 360, 1, -1)
+    centre, half = place.tolist(), np.rint(axes).astype(int).tolist()
+    cv2.ellipse(mask, centre, half, float(rng.uniform(0, 180)), 0, 360, 1, -1)
     covered = mask.astype(bool)
-    rows, columns = source.shape[0] - height, source.shape[1] - width
-    top, left = rng.integers(0, max(rows, 0) + 1), rng.integers(0, max(columns, 0) + 1)
-    patch = source[top : top + height, left : left + width]
-    if patch.shape[:2] != (height, width):
-        patch = cv2.resize(source, (width, height))
+    left, top = rng.uniform((0, 0), source.shape[1::-1])
+    cut = np.array([[1, 0, -left], [0, 1, -top]])
+    patch = cv2.warpAffine(source, cut, (width, height), borderMode=cv2.BORDER_REFLECT)
     image[covered] = patch[covered]
     visible[covered] = False
 
 
 def _change_colours(image: Image, rng: np.random.Generator) -> Image:
     """Brightness, contrast, saturation and tint; sometimes grey, blurred, noisy."""
-    x = image.astype(np.float32)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
-    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.6, 1.4)
-    x = grey + (x - grey) * saturation
-    x = (x - 128) * rng.uniform(0.7, 1.3) + 128 + rng.uniform(-30, 30)
-    x *= rng.uniform(0.9, 1.1, 3)
+    x: Array = image.astype(np.float32)
+    grey = x @ GREY
+    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.7, 1.3)
+    x = grey[..., None] + (x - grey[..., None]) * saturation
+    x = (x - 128) * rng.uniform(0.75, 1.25) + 128 + rng.uniform(-25, 25)
+    x *= rng.uniform(0.92, 1.08, 3)
     if rng.random() < 0.3:
-        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.5))
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.5)))
     if rng.random() < 0.3:
         x += rng.normal(0, rng.uniform(2, 10), x.shape)
     return np.clip(x, 0, 255).astype(np.uint8)

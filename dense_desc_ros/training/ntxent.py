@@ -1,4 +1,4 @@
-"""Pixelwise NT-Xent, the normalised temperature-scaled cross-entropy over corresponding descriptors.
+"""Pixelwise NT-Xent: normalised temperature-scaled cross-entropy of corresponding descriptors.
 
 Source: Adrian et al., "Efficient and Robust Training of Dense Object Nets for Multi-Object Robot
 Manipulation" (ICRA 2022), after Chen et al., "A Simple Framework for Contrastive Learning of Visual

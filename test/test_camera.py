@@ -1,0 +1,59 @@
+"""The pinhole camera and what a frame refuses."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.errors import InvalidInputError
+
+CAMERA = PinholeCamera(600.0, 610.0, 319.5, 239.5, 640, 480)
+IMAGE = np.zeros((480, 640, 3), np.uint8)
+DEPTH = np.ones((480, 640), np.float32)
+
+
+@given(
+    pixels=arrays(float, (5, 2), elements=st.floats(-100, 700)),
+    depth=arrays(float, 5, elements=st.floats(0.1, 10)),
+)
+def test_projection_undoes_back_projection(pixels, depth):
+    points = CAMERA.back_project(pixels, depth)
+    np.testing.assert_allclose(points[:, 2], depth)
+    np.testing.assert_allclose(CAMERA.project(points), pixels, atol=1e-6)
+    homogeneous = (CAMERA.matrix @ points.T).T
+    np.testing.assert_allclose(homogeneous[:, :2] / homogeneous[:, 2:], pixels, atol=1e-6)
+
+
+def test_what_is_behind_the_camera_is_not_in_the_picture():
+    assert np.isnan(CAMERA.project([0, 0, -1.0])).all()
+
+
+@pytest.mark.parametrize("bad", [{"fx": 0}, {"fy": -1}, {"cx": np.nan}, {"width": 0}])
+def test_an_uncalibrated_camera_is_refused(bad):
+    values = {"fx": 1, "fy": 1, "cx": 0, "cy": 0, "width": 4, "height": 4} | bad
+    with pytest.raises(InvalidInputError):
+        PinholeCamera(**values)
+
+
+def test_unmeasured_depth_becomes_nan_and_the_callers_array_stays():
+    depth = DEPTH.copy()
+    depth[0, :4] = [0, -1, np.inf, np.nan]
+    frame = RgbdFrame(IMAGE, depth, CAMERA)
+    assert np.isnan(frame.depth[0, :4]).all() and np.isfinite(frame.depth[1:]).all()
+    assert depth[0, 0] == 0
+
+
+@pytest.mark.parametrize(
+    ("image", "depth", "message"),
+    [
+        (IMAGE, DEPTH[:240], "depth is 640x240 but colour is 640x480"),
+        (IMAGE[:240], DEPTH[:240], "camera_info is for 640x480"),
+        (IMAGE, (DEPTH * 1000).astype(np.uint16), "metres as float"),
+        (IMAGE[..., 0], DEPTH, "must be"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(image, depth, message):
+    with pytest.raises(InvalidInputError, match=message):
+        RgbdFrame(image, depth, CAMERA)

@@ -1,0 +1,149 @@
+"""Training from plain pictures: the loss, the views, and a run that learns and can be resumed."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from dense_desc_ros.data.augmentation import AugmentationConfig, sample_pair
+from dense_desc_ros.data.images import find_images, write_image
+from dense_desc_ros.descriptors import DescriptorModel
+from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.matching import sample
+from dense_desc_ros.network import NetworkConfig
+from dense_desc_ros.training.config import TrainingConfig
+from dense_desc_ros.training.module import sample_batch
+from dense_desc_ros.training.ntxent import ntxent
+from dense_desc_ros.training.train import train
+
+SCALES = (6, 12, 40)
+
+
+def blobs(seed, height=240, width=320):
+    """A picture of smooth coloured structure, every place different."""
+    rng = np.random.default_rng(seed)
+    noise = sum(
+        cv2.resize(rng.normal(0, s, (height // s, width // s, 3)), (width, height)) for s in SCALES
+    )
+    return np.clip(128 + 3 * noise, 0, 255).astype(np.uint8)
+
+
+def test_ntxent_is_its_formula():
+    a, b = torch.randn(2, 1, 5, 4, dtype=torch.float64).unbind()
+    z = torch.cat([a, b], dim=1)[0].numpy()
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    logits = z @ z.T / 0.1
+    terms = []
+    for i in range(10):
+        j = (i + 5) % 10
+        terms.append(logsumexp(np.delete(logits[i], i)) - logits[i, j])
+    assert ntxent(a, b, 0.1).item() == pytest.approx(np.mean(terms))
+
+
+def test_ntxent_gradient_agrees_with_finite_differences():
+    a, b = torch.randn(2, 2, 4, 3, dtype=torch.float64).requires_grad_().unbind()
+    assert torch.autograd.gradcheck(lambda a, b: ntxent(a, b, 0.5), (a, b))
+
+
+def test_ntxent_is_least_where_counterparts_agree_and_others_differ():
+    a = torch.eye(6)[None]
+    assert ntxent(a, a, 0.05) < 1e-6 < ntxent(a, a.roll(1, dims=1), 0.05)
+
+
+def test_batched_sampling_is_the_sampling_of_matching():
+    features = torch.randn(2, 5, 6, 8)
+    pixels = torch.rand(2, 20, 2) * torch.tensor([64.0, 48.0]) - 0.5
+    expected = [
+        sample(f.permute(1, 2, 0), p, stride=8) for f, p in zip(features, pixels, strict=True)
+    ]
+    torch.testing.assert_close(
+        sample_batch(features, pixels, torch.Size([48, 64])),
+        torch.stack(expected),
+        atol=1e-5,
+        rtol=0,
+    )
+
+
+def test_corresponding_pixels_show_the_same_place():
+    """The red and green of the picture are its coordinates; views must agree on them."""
+    v, u = np.mgrid[0:240, 0:320]
+    places = np.stack([u * 255 / 319, v * 255 / 239, 0 * u], axis=-1).astype(np.uint8)
+    config = AugmentationConfig(occluders=2)
+    unchanged = pytest.MonkeyPatch()
+    unchanged.setattr("dense_desc_ros.data.augmentation._change_colours", lambda image, rng: image)
+    try:
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            pair = sample_pair(places, np.zeros_like(places), (96, 128), 64, config, rng)
+            (ua, va), (ub, vb) = (p.round().astype(int).T for p in (pair.pixels_a, pair.pixels_b))
+            seen_a, seen_b = pair.image_a[va, ua].astype(int), pair.image_b[vb, ub].astype(int)
+            assert (
+                np.abs(seen_a - seen_b).max() <= 4
+            )  # half a pixel at the strongest zoom, rounding
+    finally:
+        unchanged.undo()
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    for index in range(2):
+        write_image(folder / f"{index}.png", blobs(index))
+    cv2.imwrite(str(folder / "depth.png"), np.ones((240, 320), np.uint16))
+    return folder
+
+
+def small_run(pictures, **changes):
+    values = {
+        "network": NetworkConfig("resnet18", 8, 16),
+        "steps": 120,
+        "batch_size": 2,
+        "crop": (96, 96),
+        "points": 96,
+    }
+    return TrainingConfig(images=str(pictures), **(values | changes))
+
+
+def test_depth_images_are_not_pictures_to_learn_from(pictures):
+    assert [path.name for path in find_images(pictures)] == ["0.png", "1.png"]
+
+
+def test_training_learns_to_find_points_in_a_turned_picture(pictures, tmp_path):
+    weights = train(small_run(pictures), tmp_path / "run", workers=0, device="cpu")
+    model = DescriptorModel.load(weights)
+    picture = blobs(0)
+    turn = cv2.getRotationMatrix2D((160, 120), 15, 1.1)
+    turned = cv2.warpAffine(picture, turn, (320, 240))
+    pixels = np.random.default_rng(0).uniform((100, 70), (220, 170), (50, 2))
+    truth = pixels @ turn[:, :2].T + turn[:, 2]
+    found = model.describe(turned).match(model.describe(picture).sample(pixels)).pixels.numpy()
+    assert np.median(np.linalg.norm(found - truth, axis=1)) < 12
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert {"pairs", "descriptors"} <= set(board.Tags()["images"])
+    losses = [event.value for event in board.Scalars("loss")]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_a_resumed_run_goes_on_where_it_stopped(pictures, tmp_path):
+    config = small_run(pictures, steps=60)
+    run = tmp_path / "run"
+    whole = train(config, tmp_path / "whole", workers=0, device="cpu")
+    with pytest.raises(DataError, match="nothing to resume"):
+        train(config, run, resume=True)
+    train(config, run, max_minutes=1e-4, workers=0, device="cpu")
+    with pytest.raises(DataError, match="holds a run already"):
+        train(config, run)
+    with pytest.raises(InvalidInputError, match="other settings"):
+        train(small_run(pictures, steps=61), run, resume=True)
+    resumed = train(config, run, resume=True, workers=0, device="cpu")
+    a, b = (DescriptorModel.load(path).describe(blobs(0)).features for path in (whole, resumed))
+    torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+
+
+def test_folders_without_usable_pictures_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no folder"):
+        train(TrainingConfig(str(tmp_path / "none")), tmp_path / "run")
+    with pytest.raises(DataError, match="no colour picture"):
+        train(TrainingConfig(str(tmp_path)), tmp_path / "run")
