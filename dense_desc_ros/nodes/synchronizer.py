@@ -9,7 +9,7 @@ from typing import Any
 CAPACITY = 8  # images waiting for their partner, of each kind
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class RgbdMessages:
     """The three messages of one frame, and when (`clock` of the synchronizer) it was complete."""
 
