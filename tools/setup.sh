@@ -9,8 +9,11 @@ exec 9<"${BASH_SOURCE[0]}" && flock 9 # one set-up at a time
 # Another Python or ROS environment that is active in this shell must not leak into ours.
 unset PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH
 unset MAKEFLAGS _ROS_WHEELS_BOOTSTRAP_COMPLETE
-python=${PYTHON:-python3}
 venv=$PWD/.venv
+python=${PYTHON:-python3}
+if [ -z "${PYTHON:-}" ] && [ -x "$venv/bin/python" ]; then
+  python=$(readlink -f "$venv/bin/python") # once chosen, it need not be named again
+fi
 
 SYSTEM_PACKAGES=(
   g++                               # compiles the interfaces
@@ -42,8 +45,9 @@ install_system_packages() {
   fi
   say "System packages: ${missing[*]}"
   "${as_root[@]}" apt-get update -q
+  # A machine that has just booted may be updating itself: wait for it.
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -q -y --no-install-recommends "${missing[@]}"
+    apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 "${missing[@]}"
 }
 
 check_python() {
@@ -63,7 +67,9 @@ install_python_packages() {
   fi
   rm -f "$venv"/*.stamp
   say "Python packages (several GB the first time)"
-  "$venv/bin/python" -m pip install --disable-pip-version-check --requirement requirements.txt
+  # Python compiles what is imported when it is imported; compiling all that is there takes a minute.
+  "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile \
+    --requirement requirements.txt
   "$venv/bin/python" tools/repair_wheels.py
   mark_done requirements "$key"
 }
