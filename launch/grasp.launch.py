@@ -1,0 +1,93 @@
+"""Starts descriptor_node on a camera's topics.
+
+    ros2 launch dense_desc_ros grasp.launch.py weights:=caps.safetensors camera:=/camera/camera
+
+`ros2 launch dense_desc_ros grasp.launch.py --show-args` lists all arguments. Those left empty leave
+what the parameter file says, or the node's own default.
+"""
+
+from typing import Any
+
+import yaml
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchContext, LaunchDescription
+
+CAMERA = "camera"
+REMAPPED = {
+    "color": ("color/image_raw", "Topic of the colour images."),
+    "depth": ("aligned_depth_to_color/image_raw", "Topic of depth registered to colour."),
+    "camera_info": ("color/camera_info", "Topic of the intrinsics of colour."),
+}
+PARAMETERS = {
+    "weights": "Safetensors file of the model.",
+    "references": "Folder of the registered references.",
+    "device": "cpu, cuda, or auto: a GPU if there is one.",
+    "base_frame": "Frame to give grasps in; its pose comes from camera_pose, else from tf2.",
+    "camera_pose": "Pose of the camera optical frame in base_frame: '[x, y, z, qx, qy, qz, qw]'.",
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    params_file = PathJoinSubstitution(
+        [FindPackageShare("dense_desc_ros"), "config", "descriptor_node.yaml"]
+    )
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                CAMERA,
+                default_value="camera",
+                description="Namespace of the camera's topics; newer RealSense drivers use "
+                "/camera/camera.",
+            ),
+            *(
+                DeclareLaunchArgument(
+                    name,
+                    default_value=[LaunchConfiguration(CAMERA), f"/{topic}"],
+                    description=description,
+                )
+                for name, (topic, description) in REMAPPED.items()
+            ),
+            DeclareLaunchArgument(
+                "params_file", default_value=params_file, description="Parameters of the node."
+            ),
+            *(
+                DeclareLaunchArgument(name, default_value="", description=description)
+                for name, description in PARAMETERS.items()
+            ),
+            DeclareLaunchArgument(
+                "name", default_value="descriptor_node", description="Name of the node."
+            ),
+            DeclareLaunchArgument(
+                "namespace", default_value="", description="Namespace of the node."
+            ),
+            DeclareLaunchArgument(
+                "log_level", default_value="info", description="debug, info, warn or error."
+            ),
+            OpaqueFunction(function=_start_node),
+        ]
+    )
+
+
+def _start_node(context: LaunchContext) -> list[Node]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
+    parameters: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if "camera_pose" in parameters:  # ROS takes no whole numbers among others
+        parameters["camera_pose"] = [float(x) for x in yaml.safe_load(parameters["camera_pose"])]
+    node = Node(
+        package="dense_desc_ros",
+        executable="descriptor_node",
+        name=LaunchConfiguration("name"),
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("params_file"), parameters],
+        remappings=[
+            (f"camera/{topic}", LaunchConfiguration(name)) for name, (topic, _) in REMAPPED.items()
+        ],
+        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        output="screen",
+        emulate_tty=True,
+    )
+    return [node]
