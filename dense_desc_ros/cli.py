@@ -39,7 +39,7 @@ def train(
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = False,
     steps: Annotated[int, typer.Option(help="Optimisation steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(help="Pairs of views in a step.")] = 2,
-    crop: Annotated[tuple[int, int], typer.Option(help="Height and width of a view.")] = (160, 208),
+    crop: Annotated[tuple[int, int], typer.Option(help="Height and width of a view.")] = (192, 256),
     learning_rate: Annotated[float, typer.Option(help="The highest one of the schedule.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="Same seed and settings, same run.")] = 0,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after that time.")] = None,

@@ -65,12 +65,10 @@ class DescriptorMap:
         return matching.sample(self.features, points, self.stride)
 
     @cached_property
-    def _squared_norms(self) -> Tensor:
-        return matching.squared_norms(self.features, self.stride, self.height, self.width)
-
-    @cached_property
-    def _inverse_norms(self) -> Tensor:
-        return self._squared_norms.clamp_min(1e-12).rsqrt()
+    def _norms(self) -> Tensor:
+        """By cell: inverse norms for "cosine", squared norms for "l2"; computed once a frame."""
+        squared = matching.squared_norms(self.features, self.stride)
+        return squared.clamp_min_(1e-12).rsqrt_() if self.metric == "cosine" else squared
 
     def similarity(self, references: Tensor) -> Tensor:
         """Similarity maps (K, H, W) of references (K, D) with the descriptor of every pixel.
@@ -78,19 +76,28 @@ class DescriptorMap:
         Raises:
             InvalidInputError: references of another length than this map's descriptors.
         """
-        self._check(references)
+        references = self._prepare(references)
+        size = self.stride, self.height, self.width
+        dots = matching.dot_products(self.features, references, *size)
+        norms = matching.as_image(self._norms, self.features, *size)
         if self.metric == "cosine":
-            references = functional.normalize(references, dim=1)
-            return self._dot_products(references).mul_(self._inverse_norms)
+            return dots.mul_(norms)
         own = references.square().sum(dim=1)[:, None, None]
-        squared_distance = self._dot_products(references).mul_(-2).add_(own)
-        return squared_distance.add_(self._squared_norms).clamp_min_(0).neg_().exp_()
+        return dots.mul_(2).sub_(norms).sub_(own).clamp_max_(0).exp_()
 
     def match(self, references: Tensor) -> Matches:
-        """The best pixel of the whole image, and its similarity, for each reference (K, D)."""
-        scores, indices = self.similarity(references).flatten(1).max(dim=1)
-        pixels = torch.stack([indices % self.width, indices // self.width], dim=1)
-        return Matches(pixels.float(), scores)
+        """The best pixel of the whole image, and its similarity, for each reference (K, D).
+
+        Raises:
+            InvalidInputError: references of another length than this map's descriptors.
+        """
+        references = self._prepare(references)
+        dots = matching.feature_dots(self.features, references)
+        size = self.stride, self.height, self.width
+        pixels, values = matching.find_best(dots, self._norms, *size, self.metric)
+        if self.metric == "l2":
+            values = (values - references.square().sum(dim=1)).clamp_max(0).exp()
+        return Matches(pixels, values)
 
     def match_instances(
         self, views: Tensor, count: int, radius: int, views_per_reference: Sequence[int] = ()
@@ -109,18 +116,14 @@ class DescriptorMap:
             similarity = torch.stack([group.amax(dim=0) for group in groups])
         return matching.find_peaks(similarity, count, radius)
 
-    def _dot_products(self, references: Tensor) -> Tensor:
-        return matching.dot_products(
-            self.features, references, self.stride, self.height, self.width
-        )
-
-    def _check(self, references: Tensor) -> None:
+    def _prepare(self, references: Tensor) -> Tensor:
         dim = self.features.shape[-1]
         if references.ndim != 2 or references.shape[1] != dim:
             raise InvalidInputError(
                 f"references must be (K, {dim}) like this model's descriptors, "
                 f"got {tuple(references.shape)}"
             )
+        return functional.normalize(references, dim=1) if self.metric == "cosine" else references
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,22 @@ linear, so
   neighbouring features, which are five low-resolution maps whatever the number of references.
 
 K references against a frame cost K·h·w·D + O(K·H·W) this way, and H×W×D is never allocated.
+
+The pixels between four neighbouring features make a *cell*: (h + 1) × (w + 1) of them, s × s
+pixels each, the outer ones half outside the image. Inside a cell upsampled dot products lie between
+those of its features, which bounds every similarity in it; `find_best` looks only into the cells
+whose bound reaches above the best pixel seen so far, and so finds the best pixel of the whole image
+exactly while looking at a few hundred.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+FIRST_CELLS = 8
 
 
 class Matches(NamedTuple):
@@ -55,41 +64,126 @@ def sample(features: Tensor, pixels: Tensor, stride: int) -> Tensor:
     return torch.lerp(top, bottom, wy)
 
 
-def squared_norms(features: Tensor, stride: int, height: int, width: int) -> Tensor:
-    """Squared norms (H, W) of all upsampled descriptors of features (h, w, D)."""
+def squared_norms(features: Tensor, stride: int) -> Tensor:
+    """Squared norms ((h + 1)·(w + 1), s²) of all upsampled descriptors of features (h, w, D).
 
-    def inner(a: Tensor, b: Tensor) -> Tensor:
-        return torch.linalg.vecdot(a, b)
+    They come by cell, and inside a cell row by row, those outside the image too: see `as_image`.
+    """
+    rows, columns = (
+        torch.arange(-1, n + 1, device=features.device).clamp_(0, n - 1) for n in features.shape[:2]
+    )
+    f = features[rows[:, None], columns]  # the border once more around it
+    own = torch.linalg.vecdot(f, f)
+    right = torch.linalg.vecdot(f[:, :-1], f[:, 1:])
+    down = torch.linalg.vecdot(f[:-1], f[1:])
+    crossing = torch.linalg.vecdot(f[:-1, :-1], f[1:, 1:]) + torch.linalg.vecdot(
+        f[:-1, 1:], f[1:, :-1]
+    )
+    products = [own[:-1, :-1], own[:-1, 1:], own[1:, :-1], own[1:, 1:]]
+    products += [right[:-1], right[1:], down[:, :-1], down[:, 1:], crossing]
+    a, b, c, d = _corner_weights(stride).to(features)
+    weights = [a * a, b * b, c * c, d * d, 2 * a * b, 2 * c * d, 2 * a * c, 2 * b * d, 2 * a * d]
+    return torch.stack(products, dim=-1).flatten(0, 1) @ torch.stack(weights)
 
-    top, bottom = features[:-1], features[1:]
-    own = inner(features, features)
-    right = inner(features[:, :-1], features[:, 1:])
-    down = inner(top, bottom)
-    diagonals = inner(top[:, :-1], bottom[:, 1:]) + inner(top[:, 1:], bottom[:, :-1])
 
-    pixels = torch.arange(max(height, width), device=features.device, dtype=features.dtype)
-    y, wy = _taps(pixels[:height], stride, features.shape[0])
-    x, wx = _taps(pixels[:width], stride, features.shape[1])
+def as_image(cells: Tensor, features: Tensor, stride: int, height: int, width: int) -> Tensor:
+    """The image (H, W) of values ((h + 1)·(w + 1), s²) given by cell."""
+    rows, columns = features.shape[0] + 1, features.shape[1] + 1
+    grid = cells.unflatten(1, (stride, stride)).unflatten(0, (rows, columns))
+    image = grid.transpose(1, 2).flatten(2).flatten(0, 1)
+    margin = stride // 2
+    return image[margin : margin + height, margin : margin + width]
 
-    # Along the columns first: norms of, and products between, rows of interpolated features.
-    wy = wy[:, None]
-    vv, vw, ww = (1 - wy) ** 2, wy * (1 - wy), wy**2
-    own_y = vv * own[y] + 2 * vw * down[y] + ww * own[y + 1]
-    right_y = vv * right[y] + vw * diagonals[y] + ww * right[y + 1]
-    # Then along the rows.
-    vv, vw, ww = (1 - wx) ** 2, wx * (1 - wx), wx**2
-    return vv * own_y[:, x] + 2 * vw * right_y[:, x] + ww * own_y[:, x + 1]
+
+def feature_dots(features: Tensor, references: Tensor) -> Tensor:
+    """Dot products (K, h, w) of references (K, D) with features (h, w, D)."""
+    return (references @ features.flatten(0, 1).T).unflatten(1, features.shape[:2])
 
 
 def dot_products(
     features: Tensor, references: Tensor, stride: int, height: int, width: int
 ) -> Tensor:
     """Dot products (K, H, W) of references (K, D) with all upsampled descriptors."""
-    low = torch.einsum("kd,hwd->khw", references, features)
     full = functional.interpolate(
-        low[None], scale_factor=stride, mode="bilinear", align_corners=False
+        feature_dots(features, references)[None],
+        scale_factor=stride,
+        mode="bilinear",
+        align_corners=False,
     )
     return full[0, :, :height, :width]
+
+
+def find_best(
+    dots: Tensor, norms: Tensor, stride: int, height: int, width: int, metric: str
+) -> Matches:
+    """The pixel of the image (H, W) where a value is greatest, for each reference.
+
+    Args:
+        dots: (K, h, w) dot products of K references with the features.
+        norms: ((h + 1)·(w + 1), s²) by cell; inverse norms for the metric "cosine", whose values
+            are dot · norm; squared norms for "l2", whose values are 2·dot - norm.
+        stride, height, width: s, H and W.
+        metric: "cosine" or "l2".
+    """
+    padded = _repeat_border(dots)
+    rows, columns = padded.shape[1] - 1, padded.shape[2] - 1
+    outside = _outside(rows, columns, stride, height, width).to(dots.device)
+    bounds = _bounds(functional.max_pool2d(padded, 2, stride=1).flatten(1), norms, metric)
+    looked_into = min(FIRST_CELLS, bounds.shape[1])
+    while True:
+        bound, cells = bounds.topk(min(looked_into + 1, bounds.shape[1]))
+        cells = cells[:, :looked_into]
+        values = _values(_dots_inside(padded, cells, stride), norms[cells], metric)
+        best, index = values.masked_fill(outside[cells], -torch.inf).flatten(1).max(dim=1)
+        if looked_into == bounds.shape[1] or bool((bound[:, -1] <= best).all()):
+            break
+        looked_into = min(8 * looked_into, bounds.shape[1])
+    cell, within = cells.gather(1, (index // stride**2)[:, None])[:, 0], index % stride**2
+    u = cell % columns * stride + within % stride - stride // 2
+    v = cell // columns * stride + within // stride - stride // 2
+    return Matches(torch.stack([u, v], dim=1).float(), best)
+
+
+def _dots_inside(padded: Tensor, cells: Tensor, stride: int) -> Tensor:
+    """Dot products (K, n, s²) at the pixels of cells (K, n); `padded` are the features' own."""
+    width = padded.shape[2]
+    first = cells // (width - 1) * width + cells % (width - 1)
+    corners = torch.stack([first, first + 1, first + width, first + width + 1], dim=2)
+    values = padded.flatten(1).gather(1, corners.flatten(1)).view(corners.shape)
+    return values @ _corner_weights(stride).to(padded)
+
+
+def _values(dots: Tensor, norms: Tensor, metric: str) -> Tensor:
+    return dots * norms if metric == "cosine" else 2 * dots - norms
+
+
+def _bounds(dots: Tensor, norms: Tensor, metric: str) -> Tensor:
+    """No value in a cell (K, cells) is greater; `dots` are the greatest at its corners."""
+    if metric == "cosine":
+        return dots.clamp_min(0) * norms.amax(dim=1)
+    return 2 * dots - norms.amin(dim=1)
+
+
+@lru_cache(maxsize=8)
+def _outside(rows: int, columns: int, stride: int, height: int, width: int) -> Tensor:
+    """Which pixels (rows · columns, s²) of the cells are not on the image."""
+    v, u = (torch.arange(n * stride) - stride // 2 for n in (rows, columns))
+    outside = ((v < 0) | (v >= height))[:, None] | ((u < 0) | (u >= width))
+    blocks = outside.unflatten(0, (rows, stride)).unflatten(2, (columns, stride))
+    return blocks.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+@lru_cache(maxsize=8)
+def _corner_weights(stride: int) -> Tensor:
+    """Bilinear weights (4, s²) of a cell's corners, left to right and down, at its pixels."""
+    after = (torch.arange(stride) + 0.5) / stride
+    axis = torch.stack([1 - after, after])
+    return torch.einsum("iy,jx->ijyx", axis, axis).flatten(2).flatten(0, 1)
+
+
+def _repeat_border(maps: Tensor) -> Tensor:
+    """Maps (K, h, w) with their border once more around them, (K, h + 2, w + 2)."""
+    return functional.pad(maps, (1, 1, 1, 1), mode="replicate")
 
 
 def find_peaks(similarity: Tensor, count: int, radius: int) -> list[Matches]:

@@ -14,7 +14,7 @@ from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.matching import sample
 from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.training.config import TrainingConfig
-from dense_desc_ros.training.module import sample_batch
+from dense_desc_ros.training.module import near_features, sample_batch
 from dense_desc_ros.training.ntxent import ntxent
 from dense_desc_ros.training.train import train
 
@@ -31,25 +31,44 @@ def blobs(seed, height=240, width=320):
 
 
 def test_ntxent_is_its_formula():
-    a, b = torch.randn(2, 1, 5, 4, dtype=torch.float64).unbind()
-    z = torch.cat([a, b], dim=1)[0].numpy()
-    z /= np.linalg.norm(z, axis=1, keepdims=True)
-    logits = z @ z.T / 0.1
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 1, 5, 4, dtype=torch.float64, generator=generator)
+    negatives = torch.randn(1, 7, 4, dtype=torch.float64, generator=generator)
+    excluded = torch.rand(1, 5, 7, generator=generator) < 0.3
+    za, zb, zn = (
+        z / np.linalg.norm(z, axis=1, keepdims=True)
+        for z in (a[0].numpy(), b[0].numpy(), negatives[0].numpy())
+    )
     terms = []
-    for i in range(10):
-        j = (i + 5) % 10
-        terms.append(logsumexp(np.delete(logits[i], i)) - logits[i, j])
-    assert ntxent(a, b, 0.1).item() == pytest.approx(np.mean(terms))
+    for anchors in (za, zb):
+        for n in range(5):
+            positive = za[n] @ zb[n] / 0.1
+            others = zn[~excluded[0, n].numpy()] @ anchors[n] / 0.1
+            terms.append(logsumexp([positive, *others]) - positive)
+    assert ntxent(a, b, negatives, excluded, 0.1).item() == pytest.approx(np.mean(terms))
 
 
 def test_ntxent_gradient_agrees_with_finite_differences():
-    a, b = torch.randn(2, 2, 4, 3, dtype=torch.float64).requires_grad_().unbind()
-    assert torch.autograd.gradcheck(lambda a, b: ntxent(a, b, 0.5), (a, b))
+    a, b, negatives = torch.randn(3, 2, 4, 3, dtype=torch.float64).requires_grad_().unbind()
+    excluded = torch.eye(4, dtype=torch.bool).expand(2, 4, 4)
+    assert torch.autograd.gradcheck(
+        lambda *descriptors: ntxent(*descriptors, excluded, 0.5), (a, b, negatives)
+    )
 
 
 def test_ntxent_is_least_where_counterparts_agree_and_others_differ():
     a = torch.eye(6)[None]
-    assert ntxent(a, a, 0.05) < 1e-6 < ntxent(a, a.roll(1, dims=1), 0.05)
+    own = torch.eye(6, dtype=torch.bool)[None]
+    best = ntxent(a, a, a, own, 0.05)
+    assert best < 1e-6 < ntxent(a, a.roll(1, dims=1), a, own, 0.05)
+
+
+def test_features_near_a_pixel_are_those_whose_centre_is():
+    pixels = torch.tensor([[[[3.5, 3.5]], [[27.5, 11.5]]]])  # centres of features (0, 0) and (3, 1)
+    near = near_features(pixels, torch.Size([2, 4]), stride=8, radius=8.5)[0, 0]
+    first, second = near[:8].reshape(2, 4), near[8:].reshape(2, 4)
+    assert first.tolist() == [[True, True, False, False], [True, False, False, False]]
+    assert second.tolist() == [[False, False, False, True], [False, False, True, True]]
 
 
 def test_batched_sampling_is_the_sampling_of_matching():

@@ -33,6 +33,8 @@ class AugmentationConfig:
         perspective: relative change of scale from the centre to the border of a view.
         shift: offset between the centres of two views, as a share of the view's size.
         occluders: most patches pasted over a view.
+        moved: share of views of which only the middle is left, laid onto another picture, as when
+            an object is moved: its descriptors must not depend on what it lay beside.
     """
 
     zoom: float = 1.5
@@ -41,6 +43,7 @@ class AugmentationConfig:
     perspective: float = 0.2
     shift: float = 0.2
     occluders: int = 3
+    moved: float = 0.5
 
     def at_strength(self, strength: float) -> "AugmentationConfig":
         """These differences at a share of their strength: 0 is two crops of the same picture."""
@@ -51,6 +54,7 @@ class AugmentationConfig:
             perspective=self.perspective * strength,
             shift=self.shift,
             occluders=round(self.occluders * strength),
+            moved=self.moved * strength,
         )
 
 
@@ -156,6 +160,8 @@ def draw_view(
     image = np.asarray(warped, dtype=np.uint8)
     everywhere = np.full(picture.shape[:2], 255, np.uint8)
     visible = cv2.warpPerspective(everywhere, to_source, size[::-1], flags=inverse) == 255
+    if rng.random() < config.moved:
+        _lay_onto(image, visible, occluder_source, rng)
     for _ in range(rng.integers(0, config.occluders + 1)):
         _paste_patch(image, visible, occluder_source, rng)
     return View(_change_colours(image, rng), to_source, visible)
@@ -204,18 +210,45 @@ def _paste_patch(
     image: Image, visible: npt.NDArray[np.bool_], source: Image, rng: np.random.Generator
 ) -> None:
     """Cover an ellipse of `image` with a piece of `source`, and mark it as not visible."""
-    height, width = visible.shape
-    mask = np.zeros((height, width), np.uint8)
-    place = rng.integers((0, 0), (width, height))
-    axes = rng.uniform(0.06, 0.25, 2) * max(width, height)
-    centre, half = place.tolist(), np.rint(axes).astype(int).tolist()
-    cv2.ellipse(mask, centre, half, float(rng.uniform(0, 180)), 0, 360, 1, -1)
-    covered = mask.astype(bool)
-    left, top = rng.uniform((0, 0), source.shape[1::-1])
-    cut = np.array([[1, 0, -left], [0, 1, -top]])
-    patch = cv2.warpAffine(source, cut, (width, height), borderMode=cv2.BORDER_REFLECT)
-    image[covered] = patch[covered]
-    visible[covered] = False
+    size = visible.shape
+    covered = _ellipse(size, rng.uniform((0, 0), size[::-1]), rng.uniform(0.06, 0.25, 2), rng)
+    _replace(image, visible, covered, source, rng)
+
+
+def _lay_onto(
+    image: Image, visible: npt.NDArray[np.bool_], source: Image, rng: np.random.Generator
+) -> None:
+    """Keep an ellipse in the middle of `image`, and surround it with a piece of `source`."""
+    size = np.array(visible.shape[::-1])
+    kept = _ellipse(visible.shape, rng.uniform(0.4, 0.6, 2) * size, rng.uniform(0.15, 0.4, 2), rng)
+    _replace(image, visible, ~kept, source, rng)
+
+
+def _ellipse(
+    size: tuple[int, ...], centre: Array, half_axes: Array, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """A turned ellipse as a mask; `centre` (u, v) in pixels, `half_axes` as shares of the size."""
+    mask = np.zeros(size, np.uint8)
+    axes = np.rint(half_axes * max(size)).astype(int).tolist()
+    angle = float(rng.uniform(0, 180))
+    cv2.ellipse(mask, np.rint(centre).astype(int).tolist(), axes, angle, 0, 360, 1, -1)
+    return mask.astype(bool)
+
+
+def _replace(
+    image: Image,
+    visible: npt.NDArray[np.bool_],
+    where: npt.NDArray[np.bool_],
+    source: Image,
+    rng: np.random.Generator,
+) -> None:
+    """Put a piece of `source` into `image` where the mask says, and mark that as not visible."""
+    size = visible.shape[::-1]
+    left, top = _draw_pixels(saliency(source), 1, rng)[0] - rng.uniform((0, 0), size)
+    shift = np.array([[1, 0, -left], [0, 1, -top]])
+    piece = cv2.warpAffine(source, shift, size, borderMode=cv2.BORDER_REFLECT)
+    image[where] = piece[where]
+    visible[where] = False
 
 
 def _change_colours(image: Image, rng: np.random.Generator) -> Image:

@@ -26,6 +26,7 @@ class TrainingConfig:
         crop: (height, width) of a view, pixels.
         points: correspondences in a pair.
         temperature: of NT-Xent.
+        exclusion: what lies nearer to a point than this is no other point to NT-Xent, pixels.
         learning_rate: the highest one, reached after a tenth of the steps.
         augmentation: how views differ.
         seed: of weights, views and points.
@@ -37,9 +38,10 @@ class TrainingConfig:
     pretrained: bool = False
     steps: int = 1000
     batch_size: int = 2
-    crop: tuple[int, int] = (160, 208)
+    crop: tuple[int, int] = (192, 256)
     points: int = 512
     temperature: float = 0.07
+    exclusion: float = 12.0
     learning_rate: float = 1e-3
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     seed: int = 0

@@ -25,7 +25,10 @@ class DescriptorTraining(lightning.LightningModule):
         features = self.network(images.contiguous(memory_format=torch.channels_last))
         descriptors = sample_batch(features, batch["pixels"].flatten(0, 1), images.shape[-2:])
         a, b = descriptors.unflatten(0, (-1, 2)).unbind(dim=1)
-        loss = ntxent(a, b, self.config.temperature)
+        negatives = features.flatten(2).transpose(1, 2).unflatten(0, (-1, 2)).flatten(1, 2)
+        stride = self.config.network.output_stride
+        near = near_features(batch["pixels"], features.shape[-2:], stride, self.config.exclusion)
+        loss = ntxent(a, b, negatives, near, self.config.temperature)
         self.log("loss", loss, prog_bar=True)
         self.log("accuracy", retrieval_accuracy(a.detach(), b.detach()), prog_bar=True)
         return loss
@@ -56,6 +59,17 @@ def sample_batch(features: Tensor, pixels: Tensor, size: torch.Size) -> Tensor:
         features, grid, mode="bilinear", padding_mode="border", align_corners=False
     )
     return sampled[..., 0].transpose(1, 2)
+
+
+def near_features(pixels: Tensor, grid: torch.Size, stride: int, radius: float) -> Tensor:
+    """Which features (B, N, 2·h·w) of two views lie within `radius` px of pixels (B, 2, N, 2).
+
+    Features are numbered view by view and row by row; `grid` is (h, w).
+    """
+    v, u = ((torch.arange(n, device=pixels.device) + 0.5) * stride - 0.5 for n in grid)
+    centres = torch.cartesian_prod(v, u).flip(1)
+    near = torch.cdist(pixels, centres.expand(*pixels.shape[:2], -1, -1)) < radius
+    return torch.cat(near.unbind(dim=1), dim=2)
 
 
 def retrieval_accuracy(a: Tensor, b: Tensor) -> Tensor:

@@ -10,24 +10,27 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def ntxent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """NT-Xent of corresponding descriptors, averaged over all anchors.
+def ntxent(a: Tensor, b: Tensor, negatives: Tensor, excluded: Tensor, temperature: float) -> Tensor:
+    """NT-Xent of corresponding descriptors, averaged over all of them as anchors.
 
-    For the anchor z_i with its counterpart z_j among the 2N descriptors of a pair of views,
-    l_ij = -log( exp(z_i·z_j / τ) / Σ_{k≠i} exp(z_i·z_k / τ) ), with z normalised to length one.
+    For an anchor z_i with its counterpart z_j and negatives z_k,
+    l_ij = -log( exp(z_i·z_j / τ) / (exp(z_i·z_j / τ) + Σ_k exp(z_i·z_k / τ)) ), z of length one.
 
     Args:
-        a, b: (B, N, D) descriptors; a[i, n] and b[i, n] are of the same surface point. Negatives
-            come from the same pair of views only: another image may well show the same point.
+        a, b: (B, N, D) descriptors; a[i, n] and b[i, n] are of the same surface point.
+        negatives: (B, M, D) descriptors of other points of the same two views. Those of other
+            pairs are not used: another picture may well show the same object.
+        excluded: (B, N, M) bool, where a negative is too near to the point to count as another.
         temperature: τ > 0.
 
     Returns:
         A scalar, zero when every anchor is infinitely closer to its counterpart than to the rest.
     """
-    z = functional.normalize(torch.cat([a, b], dim=1), dim=2)
-    logits = z @ z.transpose(1, 2) / temperature
-    own = torch.eye(z.shape[1], dtype=torch.bool, device=z.device)
-    logits = logits.masked_fill(own, -torch.inf)
-    count = a.shape[1]
-    counterpart = torch.arange(2 * count, device=z.device).roll(-count).expand(len(z), -1)
-    return functional.cross_entropy(logits.flatten(0, 1), counterpart.flatten())
+    a, b, negatives = (functional.normalize(x, dim=2) for x in (a, b, negatives))
+    positive = (a * b).sum(dim=2, keepdim=True) / temperature
+    losses = []
+    for anchor in (a, b):
+        negative = anchor @ negatives.transpose(1, 2) / temperature
+        logits = torch.cat([positive, negative.masked_fill(excluded, -torch.inf)], dim=2)
+        losses.append(logits.logsumexp(dim=2) - positive[..., 0])
+    return torch.stack(losses).mean()

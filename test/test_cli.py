@@ -1,0 +1,93 @@
+"""The command line as a user types it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dense_desc_ros.data.images import read_image, write_image
+
+DENSE_DESC = Path(sys.executable).with_name("dense-desc")
+
+
+def run(*arguments):
+    command = [DENSE_DESC, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def assert_refused(result, reason):
+    assert result.returncode == 2, result.stderr
+    assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, tiny_model):
+    """Weights, a picture, and the same picture with its content moved by (32, 64) pixels."""
+    folder = tmp_path_factory.mktemp("files")
+    tiny_model.save(folder / "weights.safetensors")
+    noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    picture = cv2.resize(noise, (384, 288), interpolation=cv2.INTER_CUBIC)
+    write_image(folder / "a.png", picture)
+    write_image(folder / "b.png", np.roll(picture, (64, 32), axis=(0, 1)))
+    return folder
+
+
+def match(files, *arguments, pixel=(150, 130)):
+    return run(
+        "match",
+        *("--weights", files / "weights.safetensors", "--reference", files / "a.png"),
+        *("--pixel", *pixel, "--target", files / "a.png", "--target", files / "b.png"),
+        *arguments,
+    )
+
+
+def test_help_names_every_command():
+    shown = run("--help").stdout
+    for command in ("train", "match", "record", "play", "benchmark", "demo"):
+        assert command in shown
+    assert "no labels" in run("train", "--help").stdout
+
+
+def test_match_finds_a_point_where_the_picture_moved(files, tmp_path):
+    result = match(files, "--json", "--out", tmp_path / "overlay.png")
+    assert result.returncode == 0, result.stderr
+    same, moved = json.loads(result.stdout)["matches"]
+    assert same["target"] == str(files / "a.png")
+    assert same["pixel"] == [150, 130] and same["score"] == pytest.approx(1, abs=1e-4)
+    assert np.linalg.norm(np.subtract(moved["pixel"], [182, 194])) < 16
+    assert read_image(tmp_path / "overlay.png").shape == (288, 3 * 384, 3)
+
+
+def test_what_cannot_be_matched_ends_in_one_line(files, tmp_path):
+    assert_refused(match(files, pixel=(500, 10)), "outside the 384x288 image")
+    broken = tmp_path / "weights.safetensors"
+    broken.write_bytes((files / "weights.safetensors").read_bytes()[:1000])
+    (tmp_path / "a.png").write_text("no picture")
+    picture = ("--reference", files / "a.png", "--pixel", 1, 1, "--target")
+    assert_refused(
+        run("match", "--weights", broken, *picture, files / "b.png"), "cannot read weights"
+    )
+    weights = files / "weights.safetensors"
+    assert_refused(
+        run("match", "--weights", weights, *picture, tmp_path / "a.png"), "cannot read picture"
+    )
+
+
+def test_commands_refuse_what_is_not_there(tmp_path):
+    assert_refused(run("train", "--images", tmp_path, "--out", tmp_path / "run"), "no colour")
+    assert_refused(run("record", tmp_path, tmp_path / "bag"), "has no frames")
+    assert_refused(run("play", tmp_path / "bag"), str(tmp_path / "bag"))
+    assert_refused(run("demo", "--data", tmp_path, "--out", tmp_path), "has no frames")
+
+
+def test_benchmark_matching_prints_what_others_rely_on():
+    result = run("benchmark", "matching", "--dim", 8, "--references", 3, "--repeats", 1, "--json")
+    (row,) = json.loads(result.stdout)["results"]
+    assert row["d"] == 8 and row["references"] == 3 and row["speedup"] > 0
+    assert row["max_pixel_difference"] <= 1 and row["max_similarity_difference"] < 1e-4
