@@ -13,7 +13,6 @@ import pytest
 
 from dense_desc_ros.descriptors import DescriptorModel
 
-pytest.importorskip("rclpy")
 pytest.importorskip(
     "launch_ros",
     reason="launch is not among the ROS 2 wheels: run this test in a ROS 2 distribution",

@@ -4,47 +4,78 @@ Exit codes: 0 when told to stop by SIGINT or SIGTERM, 2 when it cannot start, wi
 standard error that says why.
 """
 
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import LoggingSeverity, set_logger_level
+from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
+
+if TYPE_CHECKING:
+    from dense_desc_ros.nodes.node import DescriptorNode
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; ROS arguments as usual (--ros-args ...)."""
     try:
-        _initialise(arguments)
-        return _run()
+        with _ending_at_once_on_signals():
+            _initialise(arguments)
+            node = _load()
+        _spin(node)
     except (DenseDescError, ParameterException) as error:
-        return _cannot_start(error)
+        print(f"descriptor_node: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
     except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
+        pass
     finally:
         rclpy.try_shutdown()
+    return 0
+
+
+@contextmanager
+def _ending_at_once_on_signals() -> Iterator[None]:
+    """End the process on SIGINT and SIGTERM while it loads, for seconds, and has nothing to lose.
+
+    An exception would not do: raised within the import of torch it aborts the process.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: os._exit(0)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _initialise(arguments: list[str] | None) -> None:
     # What rcl itself logs when it cannot read a parameter file says less than its exception.
     set_logger_level("rcl", LoggingSeverity.FATAL)
     try:
-        rclpy.init(args=arguments)
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
         raise InvalidInputError(error) from error
     finally:
         set_logger_level("rcl", LoggingSeverity.UNSET)
 
 
-def _run() -> int:
-    # Here, since it takes seconds and a signal in the meantime should be obeyed too.
-    from dense_desc_ros.nodes.node import DescriptorNode
+def _load() -> "DescriptorNode":
+    from dense_desc_ros.nodes.node import DescriptorNode  # slow, so only where signals are obeyed
 
-    node = DescriptorNode()
+    return DescriptorNode()
+
+
+def _spin(node: "DescriptorNode") -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    install_signal_handlers()  # which wake the executor up
     try:
         while rclpy.ok():
             try:
@@ -52,16 +83,10 @@ def _run() -> int:
             except ExternalShutdownException:
                 break
             except Exception as error:
-                # A message that cannot even be deserialised ends up here; it must not end the node.
+                # Some middlewares raise for what they cannot deserialise; it must not end the node.
                 node.refuse("malformed", f"{type(error).__name__}: {error}")
     finally:
         node.close()
-    return 0
-
-
-def _cannot_start(error: Exception) -> int:
-    print(f"descriptor_node: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":
