@@ -7,7 +7,12 @@ import torch
 from scipy.special import logsumexp
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dense_desc_ros.data.augmentation import AugmentationConfig, sample_pair
+from dense_desc_ros.data.augmentation import (
+    AugmentationConfig,
+    Picture,
+    sample_pair,
+    with_rarity,
+)
 from dense_desc_ros.data.images import find_images, write_image
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError
@@ -89,13 +94,15 @@ def test_corresponding_pixels_show_the_same_place():
     """The red and green of the picture are its coordinates; views must agree on them."""
     v, u = np.mgrid[0:240, 0:320]
     places = np.stack([u * 255 / 319, v * 255 / 239, 0 * u], axis=-1).astype(np.uint8)
+    picture = Picture(places, np.ones((240, 320), np.float32))
+    other = Picture(np.zeros_like(places), picture.rarity)
     config = AugmentationConfig(occluders=2)
     unchanged = pytest.MonkeyPatch()
     unchanged.setattr("dense_desc_ros.data.augmentation._change_colours", lambda image, rng: image)
     try:
         for seed in range(20):
             rng = np.random.default_rng(seed)
-            pair = sample_pair(places, np.zeros_like(places), (96, 128), 64, config, rng)
+            pair = sample_pair(picture, other, (96, 128), 64, config, rng)
             (ua, va), (ub, vb) = (p.round().astype(int).T for p in (pair.pixels_a, pair.pixels_b))
             seen_a, seen_b = pair.image_a[va, ua].astype(int), pair.image_b[vb, ub].astype(int)
             assert (
@@ -103,6 +110,14 @@ def test_corresponding_pixels_show_the_same_place():
             )  # half a pixel at the strongest zoom, rounding
     finally:
         unchanged.undo()
+
+
+def test_objects_are_rarer_in_colour_than_what_they_lie_on():
+    table = np.clip(np.random.default_rng(0).normal((150, 110, 70), 6, (240, 320, 3)), 0, 255)
+    table[100:140, 50:90], table[60:120, 200:230] = (200, 30, 40), (40, 120, 200)
+    rarity = with_rarity(table.astype(np.uint8)).rarity
+    assert rarity[105:135, 55:85].min() > 0.8 and rarity[65:115, 205:225].min() > 0.8
+    assert np.mean(rarity[150:] > 0.5) < 0.05
 
 
 @pytest.fixture

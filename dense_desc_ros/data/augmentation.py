@@ -16,7 +16,9 @@ from dense_desc_ros.errors import DataError
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 ATTEMPTS = 100
-PLAIN_SHARE = 0.25  # of the mean contrast, added everywhere
+BEYOND = (-1e3,)  # rarity beyond a picture: negative, however little of it is interpolated
+LAB_BINS, FREQUENT = [8, 64, 64], 0.08  # of the most frequent colour's frequency
+COMMON_WEIGHT = 0.05  # how often common colours are looked at, beside 1 for the rarest
 
 Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.floating]
@@ -33,12 +35,13 @@ class AugmentationConfig:
         perspective: relative change of scale from the centre to the border of a view.
         shift: offset between the centres of two views, as a share of the view's size.
         occluders: most patches pasted over a view.
-        moved: share of views of which only the middle is left, laid onto another picture, as when
-            an object is moved: its descriptors must not depend on what it lay beside.
+        moved: share of views of which only what has rare colours is left, in the middle, and laid
+            onto another picture, as when an object is moved: its descriptors must not depend on
+            what it lay on.
     """
 
     zoom: float = 1.5
-    rotation: float = 0.6
+    rotation: float = 0.4
     stretch: float = 1.35
     perspective: float = 0.2
     shift: float = 0.2
@@ -56,6 +59,13 @@ class AugmentationConfig:
             occluders=round(self.occluders * strength),
             moved=self.moved * strength,
         )
+
+
+class Picture(NamedTuple):
+    """A picture (H, W, 3) uint8 RGB, and the `rarity` (H, W) of its colours: see `with_rarity`."""
+
+    image: Image
+    rarity: Array
 
 
 class View(NamedTuple):
@@ -79,9 +89,27 @@ class PairOfViews(NamedTuple):
     pixels_b: Array
 
 
+def with_rarity(image: Image) -> Picture:
+    """A picture with the rarity of its colours, from 0 (table, floor, wall) to 1 (most objects).
+
+    What covers much of a picture is what objects lie on. Colours that are frequent in it, by their
+    histogram in CIELAB, tell both apart well enough to look more often at objects than at tables,
+    and to lay objects onto other backgrounds.
+    """
+    small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), 2), cv2.COLOR_RGB2LAB)
+    histogram = cv2.calcHist([lab], [0, 1, 2], None, LAB_BINS, [0, 256] * 3)
+    smooth = np.stack([cv2.GaussianBlur(chroma, (0, 0), 1) for chroma in histogram])
+    bins = (lab.astype(int) * LAB_BINS) // 256
+    frequency = smooth[tuple(np.moveaxis(bins, -1, 0))] / smooth.max()
+    rarity = np.clip(1 - frequency / FREQUENT, 0, 1).astype(np.float32)
+    rarity = cv2.morphologyEx(rarity, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    return Picture(image, np.asarray(cv2.resize(rarity, image.shape[1::-1]), dtype=np.float32))
+
+
 def sample_pair(
-    picture: Image,
-    occluder_source: Image,
+    picture: Picture,
+    other: Picture,
     size: tuple[int, int],
     points: int,
     config: AugmentationConfig,
@@ -90,8 +118,8 @@ def sample_pair(
     """Draw two overlapping views of `picture` and `points` correspondences between them.
 
     Args:
-        picture: (H, W, 3) uint8, at least as large as a view is needed to be informative.
-        occluder_source: (H', W', 3) uint8, where pasted patches are cut from.
+        picture: what both views show.
+        other: where pasted patches and other backgrounds are cut from.
         size: (height, width) of the views in pixels.
         points: N.
         rng: source of all randomness.
@@ -99,36 +127,24 @@ def sample_pair(
     Raises:
         DataError: the picture is too small for that.
     """
-    interest = saliency(picture)
+    interest = picture.rarity + COMMON_WEIGHT
     for _ in range(ATTEMPTS):
         centre = _draw_pixels(interest, 1, rng)[0]
-        a, b = (draw_view(picture, occluder_source, centre, size, config, rng) for _ in range(2))
+        a, b = (draw_view(picture, other, centre, size, config, rng) for _ in range(2))
         pixels_a, pixels_b = correspondences(a, b)
         if len(pixels_a) >= points:
             break
     else:
+        height, width = interest.shape
         raise DataError(
-            f"two views of {size[1]}x{size[0]} of a picture of {picture.shape[1]}x"
-            f"{picture.shape[0]} hardly share {points} pixels: use smaller crops or larger pictures"
+            f"two views of {size[1]}x{size[0]} of a picture of {width}x{height} hardly share "
+            f"{points} pixels: use smaller crops or larger pictures"
         )
     source = np.rint(_apply(a.to_source, pixels_a)).astype(int)
     u, v = np.clip(source, 0, np.array(interest.shape[::-1]) - 1).T
     weights = interest[v, u] / interest[v, u].sum()
     chosen = rng.choice(len(pixels_a), points, replace=False, p=weights)
     return PairOfViews(a.image, b.image, pixels_a[chosen], pixels_b[chosen])
-
-
-def saliency(picture: Image) -> Array:
-    """How often to look at each pixel (H, W): the contrast around it, and a floor.
-
-    Most of a picture is table; most of what there is to learn is on the objects.
-    """
-    small = cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    small = small.astype(np.float32)
-    mean = cv2.blur(small, (9, 9))
-    variance = (cv2.blur(small**2, (9, 9)) - mean**2).sum(axis=2)
-    contrast = cv2.resize(np.sqrt(np.maximum(variance, 0)), picture.shape[1::-1])
-    return contrast / (contrast.mean() + 1e-6) + PLAIN_SHARE
 
 
 def correspondences(a: View, b: View) -> tuple[Array, Array]:
@@ -144,8 +160,8 @@ def correspondences(a: View, b: View) -> tuple[Array, Array]:
 
 
 def draw_view(
-    picture: Image,
-    occluder_source: Image,
+    picture: Picture,
+    other: Picture,
     centre: Array,
     size: tuple[int, int],
     config: AugmentationConfig,
@@ -156,14 +172,16 @@ def draw_view(
     to_source = _random_homography(shifted, size, config, rng)
     inverse = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
     beyond = tuple(int(c) for c in rng.integers(0, 256, 3))
-    warped = cv2.warpPerspective(picture, to_source, size[::-1], flags=inverse, borderValue=beyond)
-    image = np.asarray(warped, dtype=np.uint8)
-    everywhere = np.full(picture.shape[:2], 255, np.uint8)
-    visible = cv2.warpPerspective(everywhere, to_source, size[::-1], flags=inverse) == 255
+    colours, rarity = (
+        cv2.warpPerspective(source, to_source, size[::-1], flags=inverse, borderValue=border)
+        for source, border in ((picture.image, beyond), (picture.rarity, BEYOND))
+    )
+    image, visible = np.asarray(colours, dtype=np.uint8), rarity >= 0
     if rng.random() < config.moved:
-        _lay_onto(image, visible, occluder_source, rng)
+        _replace(image, visible, ~_object_inside(rarity, rng), other, rng)
     for _ in range(rng.integers(0, config.occluders + 1)):
-        _paste_patch(image, visible, occluder_source, rng)
+        patch = _ellipse(size, rng.uniform((0, 0), size[::-1]), rng.uniform(0.06, 0.25, 2), rng)
+        _replace(image, visible, patch, other, rng)
     return View(_change_colours(image, rng), to_source, visible)
 
 
@@ -206,22 +224,11 @@ def _rotation(angle: float) -> Array:
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
-def _paste_patch(
-    image: Image, visible: npt.NDArray[np.bool_], source: Image, rng: np.random.Generator
-) -> None:
-    """Cover an ellipse of `image` with a piece of `source`, and mark it as not visible."""
-    size = visible.shape
-    covered = _ellipse(size, rng.uniform((0, 0), size[::-1]), rng.uniform(0.06, 0.25, 2), rng)
-    _replace(image, visible, covered, source, rng)
-
-
-def _lay_onto(
-    image: Image, visible: npt.NDArray[np.bool_], source: Image, rng: np.random.Generator
-) -> None:
-    """Keep an ellipse in the middle of `image`, and surround it with a piece of `source`."""
-    size = np.array(visible.shape[::-1])
-    kept = _ellipse(visible.shape, rng.uniform(0.4, 0.6, 2) * size, rng.uniform(0.15, 0.4, 2), rng)
-    _replace(image, visible, ~kept, source, rng)
+def _object_inside(rarity: Array, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """What has rare colours inside an ellipse around the middle."""
+    size = rarity.shape
+    centre = rng.uniform(0.4, 0.6, 2) * size[::-1]
+    return (rarity > 0.5) & _ellipse(size, centre, rng.uniform(0.25, 0.5, 2), rng)
 
 
 def _ellipse(
@@ -239,14 +246,14 @@ def _replace(
     image: Image,
     visible: npt.NDArray[np.bool_],
     where: npt.NDArray[np.bool_],
-    source: Image,
+    source: Picture,
     rng: np.random.Generator,
 ) -> None:
     """Put a piece of `source` into `image` where the mask says, and mark that as not visible."""
     size = visible.shape[::-1]
-    left, top = _draw_pixels(saliency(source), 1, rng)[0] - rng.uniform((0, 0), size)
+    left, top = _draw_pixels(source.rarity + COMMON_WEIGHT, 1, rng)[0] - rng.uniform((0, 0), size)
     shift = np.array([[1, 0, -left], [0, 1, -top]])
-    piece = cv2.warpAffine(source, shift, size, borderMode=cv2.BORDER_REFLECT)
+    piece = cv2.warpAffine(source.image, shift, size, borderMode=cv2.BORDER_REFLECT)
     image[where] = piece[where]
     visible[where] = False
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dense_desc_ros.data.augmentation import sample_pair
+from dense_desc_ros.data.augmentation import Picture, sample_pair, with_rarity
 from dense_desc_ros.data.images import read_image
 from dense_desc_ros.training.config import TrainingConfig
 
@@ -40,7 +40,7 @@ class AugmentedPairs(Dataset):
         number, config = self.first + index, self.config
         rng = np.random.default_rng((config.seed, number))
         chosen = rng.integers(len(self.paths), size=2)
-        picture, other = (_cached_image(self.paths[i]) for i in chosen)
+        picture, other = (_read_picture(self.paths[i]) for i in chosen)
         augmentation = config.augmentation.at_strength(_strength(number, config))
         pair = sample_pair(picture, other, config.crop, config.points, augmentation, rng)
         images = np.stack([pair.image_a, pair.image_b]).transpose(0, 3, 1, 2)
@@ -74,5 +74,5 @@ def _strength(number: int, config: TrainingConfig) -> float:
 
 
 @lru_cache(maxsize=64)
-def _cached_image(path: Path) -> npt.NDArray[np.uint8]:
-    return read_image(path)
+def _read_picture(path: Path) -> Picture:
+    return with_rarity(read_image(path))
