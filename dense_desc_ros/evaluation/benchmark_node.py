@@ -1,0 +1,173 @@
+"""What the running node adds to its network, and whether its memory stays: measured from outside.
+
+The node is started as on a robot, in a ROS graph of its own, and gets RGB-D frames in step with its
+answers. Its own diagnostics tell what each stage took, the bare network forward among them.
+"""
+
+import os
+import random
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+from rich.console import Console
+from rich.progress import track
+
+from dense_desc_interfaces.msg import Pixel
+from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.descriptors import DescriptorModel
+from dense_desc_ros.errors import DenseDescError
+from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
+from dense_desc_ros.nodes.client import DescriptorClient, start_node
+
+WARM_UP = 10  # frames
+SCENES = 8  # different pictures, shown in turn
+TIMEOUT = 300.0  # s for anything that the node is waited for
+STAGES = ("forward", "matching", "grasp", "messages", "wait", "total")
+
+
+def benchmark_node(
+    weights: Path | None,
+    references: int = 16,
+    frames: int = 100,
+    network: NetworkConfig | None = None,
+    size: tuple[int, int] = (480, 640),
+) -> dict[str, float]:
+    """Measure the node on generated frames, with references that all give a grasp in each.
+
+    Args:
+        weights: of the model; None takes random ones.
+        references: how many are registered.
+        frames: how many are measured, after a few to warm up. Times are medians, over the last
+            `nodes.health.TIMED_FRAMES` of them.
+        network: to take random weights of; None is the default network.
+        size: height and width of the frames.
+
+    Returns:
+        `forward_ms`, `matching_ms`, `grasp_ms`, `messages_ms`, and `total_ms` from the beginning of
+        work on a frame until its grasps are published; `overhead`, total / forward - 1; `wait_ms`
+        before that work begins; `round_trip_ms` from this process and back to it; `memory_mb_start`
+        and `memory_mb_end`, resident memory of the node after the warm-up and at the end; and
+        `frames`, `references`, `threads`.
+
+    Raises:
+        DenseDescError: unusable weights, or the node does not answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="benchmark_node_") as name:
+        folder = Path(name)
+        if weights is None:
+            weights = folder / "weights.safetensors"
+            DescriptorModel(DescriptorNetwork(network or NetworkConfig()), device="cpu").save(
+                weights
+            )
+        parameters = {
+            "weights": weights.resolve(),
+            "references": folder / "references",
+            "min_score": -1.0,
+        }
+        with _running_node(parameters, folder / "log") as client:
+            return _measure(client, references, frames, size)
+
+
+@contextmanager
+def _running_node(parameters: dict[str, object], log: Path) -> Iterator[DescriptorClient]:
+    """The node in a ROS graph, and with topic names, that no robot takes part in."""
+    graph = {
+        "ROS_DOMAIN_ID": str(random.SystemRandom().randrange(1, 101)),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+    before = {name: os.environ.get(name) for name in graph}
+    os.environ.update(graph)
+    rclpy.init()
+    namespace = f"/benchmark_{os.getpid()}"
+    remapping = ("-r", f"__ns:={namespace}")
+    with log.open("w") as output:
+        process = start_node(parameters, remapping, stdout=output, stderr=subprocess.STDOUT)
+    client = DescriptorClient(f"{namespace}/descriptor_node", f"{namespace}/camera")
+    try:
+        yield client
+    except TimeoutError as error:
+        raise DenseDescError(f"{error}; it said: {log.read_text()[-500:]}") from error
+    finally:
+        client.close()
+        rclpy.try_shutdown()
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _measure(
+    client: DescriptorClient, references: int, frames: int, size: tuple[int, int]
+) -> dict[str, float]:
+    client.wait_until_connected(TIMEOUT)
+    scenes = [_scene(seed, size) for seed in range(SCENES)]
+    _show(client, scenes[0], 0)
+    for index in range(references):
+        u, v = np.random.default_rng(index).uniform((20, 20), (size[1] - 20, size[0] - 20))
+        answer = client.call(
+            "register_reference", TIMEOUT, name=f"point_{index}", pixel=Pixel(u=u, v=v)
+        )
+        if not answer.success:
+            raise DenseDescError(f"the node refuses a reference: {answer.message}")
+    for index in range(1, WARM_UP):
+        _show(client, scenes[index % SCENES], index)
+    start = _values_after(client, WARM_UP)
+    numbers = range(WARM_UP, WARM_UP + frames)
+    trips = [
+        _show(client, scenes[index % SCENES], index)
+        for index in track(numbers, "frames", console=Console(stderr=True))
+    ]
+    end = _values_after(client, WARM_UP + frames)
+
+    result = {f"{stage}_ms": float(end[f"{stage}_ms"]) for stage in STAGES}
+    return {
+        **result,
+        "overhead": result["total_ms"] / result["forward_ms"] - 1,
+        "round_trip_ms": 1e3 * statistics.median(trips),
+        "memory_mb_start": float(start["rss_mb"]),
+        "memory_mb_end": float(end["rss_mb"]),
+        "frames": frames,
+        "references": references,
+        "threads": int(end["threads"]),
+    }
+
+
+def _scene(seed: int, size: tuple[int, int]) -> RgbdFrame:
+    """A textured slope, of which the camera does not measure everything."""
+    height, width = size
+    generator = np.random.default_rng(seed)
+    blobs = generator.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
+    image = cv2.resize(blobs, (width, height), interpolation=cv2.INTER_CUBIC)
+    depth = np.tile(np.linspace(0.6, 1.2, height, dtype=np.float32)[:, None], (1, width))
+    depth += generator.normal(0, 0.001, size).astype(np.float32)
+    depth[generator.random(size) < 0.02] = np.nan
+    camera = PinholeCamera(width, width, (width - 1) / 2, (height - 1) / 2, width, height)
+    return RgbdFrame(np.asarray(image), depth, camera, frame_id="camera_color_optical_frame")
+
+
+def _show(client: DescriptorClient, scene: RgbdFrame, index: int) -> float:
+    """Publish a scene as frame `index`, and return the seconds until its grasps are here."""
+    frame = replace(scene, stamp_ns=(index + 1) * 1_000_000)
+    start = time.perf_counter()
+    client.grasps_in(frame, TIMEOUT)
+    return time.perf_counter() - start
+
+
+def _values_after(client: DescriptorClient, processed: int) -> dict[str, str]:
+    """The diagnostics once so many frames are through."""
+    client.wait(
+        lambda: int(client.values().get("processed", 0)) >= processed, "diagnostics", TIMEOUT
+    )
+    return client.values()
