@@ -31,7 +31,7 @@ class NetworkConfig:
     """
 
     backbone: str = "resnet18"
-    output_stride: int = 4
+    output_stride: int = 8
     descriptor_dim: int = 64
 
     def __post_init__(self) -> None:
