@@ -30,7 +30,7 @@ from dense_desc_ros.nodes.client import DescriptorClient, start_node
 
 WARM_UP = 10  # frames
 SCENES = 8  # different pictures, shown in turn
-TIMEOUT = 300.0  # s for anything that the node is waited for
+TIMEOUT = 120.0  # s for anything that the node is waited for
 STAGES = ("forward", "matching", "grasp", "messages", "wait", "total")
 
 
@@ -65,9 +65,9 @@ def benchmark_node(
         folder = Path(name)
         if weights is None:
             weights = folder / "weights.safetensors"
-            DescriptorModel(DescriptorNetwork(network or NetworkConfig()), device="cpu").save(
-                weights
-            )
+            random_network = DescriptorNetwork(network or NetworkConfig())
+            DescriptorModel(random_network, device="cpu").save(weights)
+        DescriptorModel.load(weights, device="cpu")  # here a fault in it is told at once
         parameters = {
             "weights": weights.resolve(),
             "references": folder / "references",
