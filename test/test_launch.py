@@ -10,18 +10,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from rcl_interfaces.srv import GetParameters
 
 from dense_desc_ros.descriptors import DescriptorModel
+from dense_desc_ros.nodes.client import DescriptorClient
 
 pytest.importorskip(
     "launch_ros",
     reason="launch is not among the ROS 2 wheels: run this test in a ROS 2 distribution",
     exc_type=ImportError,
 )
-
-from rcl_interfaces.srv import GetParameters
-
-from dense_desc_ros.nodes.client import DescriptorClient
 
 ROOT = Path(__file__).resolve().parents[1]
 POSE = [0.4, 0.0, 0.9, 1.0, 0.0, 0.0, 0.0]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from node_scene import (
     CAMERA,
@@ -233,7 +234,7 @@ def test_diagnostics_tell_how_it_is_doing(node: RunningNode) -> None:
     node.wait_for_value("references", "1")
     state, values = node.client.state, node.client.values()
     assert state is not None
-    assert (state.level, state.message) == (b"\x00", "working")
+    assert (state.level, state.message) == (DiagnosticStatus.OK, "working")
     assert state.hardware_id == values["device"] == "cpu"
     for stage in ("wait", "messages", "forward", "matching", "grasp", "total"):
         assert float(values[f"{stage}_ms"]) >= 0
