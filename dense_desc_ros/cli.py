@@ -37,7 +37,7 @@ def train(
     output_stride: Annotated[int, typer.Option(help="Pixels per feature: 4, 8, 16, 32.")] = 8,
     descriptor_dim: Annotated[int, typer.Option(help="D, length of a descriptor.")] = 64,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = False,
-    steps: Annotated[int, typer.Option(help="Optimisation steps.")] = 1000,
+    steps: Annotated[int, typer.Option(help="Optimisation steps.")] = 1200,
     batch_size: Annotated[int, typer.Option(help="Pairs of views in a step.")] = 2,
     crop: Annotated[tuple[int, int], typer.Option(help="Height and width of a view.")] = (192, 256),
     learning_rate: Annotated[float, typer.Option(help="The highest one of the schedule.")] = 1e-3,
@@ -54,7 +54,7 @@ def train(
     Two synthetic views of one picture (other crop, tilt, colours, patches pasted over) give the
     corresponding pixels. Twenty pictures of your objects on your table are a good start:
 
-        dense-desc train --images pictures/ --out runs/table --steps 1000
+        dense-desc train --images pictures/ --out runs/table
 
         tensorboard --logdir runs/table
     """

@@ -36,7 +36,7 @@ class TrainingConfig:
     objective: str = "ntxent"
     network: NetworkConfig = NetworkConfig()
     pretrained: bool = False
-    steps: int = 1000
+    steps: int = 1200
     batch_size: int = 2
     crop: tuple[int, int] = (192, 256)
     points: int = 512

@@ -59,6 +59,7 @@ def train(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*resuming from a checkpoint that ended.*")
+        warnings.filterwarnings("ignore", ".*LeafSpec.*")
         data = AugmentedPairsModule(paths, config, workers)
         module = DescriptorTraining(network, config)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
