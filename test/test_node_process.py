@@ -1,15 +1,24 @@
 """How the node starts, what it keeps when it is killed, and how it ends."""
 
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
+import rclpy
 from node_scene import local_model, pixel, running_node, scene, stop
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-from dense_desc_ros.nodes.client import CAMERA_TOPICS, frame_messages, start_node
+from dense_desc_ros.nodes.client import (
+    CAMERA_TOPICS,
+    DescriptorClient,
+    frame_messages,
+    start_node,
+)
 from dense_desc_ros.nodes.descriptor_node import main
+from dense_desc_ros.nodes.node import DescriptorNode
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +93,50 @@ def test_ends_at_once_in_the_middle_of_loading(
     node.send_signal(number)
     assert node.communicate(timeout=30) == (None, "")
     assert node.returncode == 0
+
+
+def test_bugs_are_answered_and_survived(
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, since the bugs have to be put in."""
+
+    def buggy(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("x" * 1000)
+
+    rclpy.init(args=["--ros-args", "-p", f"weights:={weights}", "-p", f"references:={tmp_path}"])
+    node, client = DescriptorNode(), DescriptorClient()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    try:
+        client.wait_until_connected()
+        with monkeypatch.context() as patch:
+            patch.setattr(node.pipeline, "process", buggy)
+            patch.setattr(node.pipeline.store, "remove", buggy)
+
+            def counted() -> bool:
+                client.publish(frame_messages(scene()))
+                return client.values().get("refused.internal", "0") > "0"
+
+            client.wait(counted, "a refused frame")
+            answer = client.call("remove_reference", name="a")
+        assert not answer.success
+        for text in (answer.message, client.values()["last_error"]):
+            assert text.startswith("internal error: ZeroDivisionError")
+            assert len(text) < 400
+        assert capfd.readouterr().err.count("in buggy") == 2  # one for each kind, with traceback
+        client.grasps_in(scene())
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.close()
+        node.destroy_node()
+        client.close()
+        rclpy.try_shutdown()
 
 
 UNUSABLE = {

@@ -84,7 +84,7 @@ def _spin(node: "DescriptorNode") -> None:
                 break
             except Exception as error:
                 # Some middlewares raise for what they cannot deserialise; it must not end the node.
-                node.refuse("malformed", f"{type(error).__name__}: {error}")
+                node.refuse("malformed", repr(error))
     finally:
         node.close()
 

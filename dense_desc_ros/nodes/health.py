@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
 
-REASON_LENGTH = 300  # characters; what comes from outside may be of any length
+REASON_LENGTH = 300  # characters
 LOG_EVERY = 30.0  # s between two log lines of one kind
 TIMED_FRAMES = 100  # medians are over these
 
@@ -31,6 +31,12 @@ class FrameTimes:
     total: float
 
 
+def shortened(reason: object) -> str:
+    """A reason as text. It may quote what came from outside, and that may be of any length."""
+    text = str(reason)
+    return text if len(text) <= REASON_LENGTH else f"{text[:REASON_LENGTH]}..."
+
+
 class Health:
     """Counts frames, times and errors. Thread-safe."""
 
@@ -51,11 +57,11 @@ class Health:
             self._times.append(times)
             self._failing = False
 
-    def refused(self, kind: str, reason: object) -> bool:
+    def refused(self, kind: str, reason: str) -> bool:
         """A frame or message was refused. True if that is worth a line in the log."""
         with self._lock:
             self._refused[kind] += 1
-            self._last_error = str(reason)[:REASON_LENGTH]
+            self._last_error = reason
             self._failing = True
         return self.worth_logging(kind)
 

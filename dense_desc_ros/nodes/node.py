@@ -1,6 +1,7 @@
 """The node: RGB-D frames come in over topics, grasps for every registered reference go out."""
 
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +25,7 @@ from dense_desc_ros.nodes.camera_pose import (
 from dense_desc_ros.nodes.conversions import grasp_array, header_of, pose_array
 from dense_desc_ros.nodes.diagnostics import Diagnostics
 from dense_desc_ros.nodes.frames import UnusableFrameError, read_frame
-from dense_desc_ros.nodes.health import FrameTimes, Health
+from dense_desc_ros.nodes.health import FrameTimes, Health, shortened
 from dense_desc_ros.nodes.newest_subscription import NewestSubscription
 from dense_desc_ros.nodes.parameters import NodeParameters, declare_parameters, watch_parameters
 from dense_desc_ros.nodes.services import Services
@@ -44,9 +45,8 @@ T = TypeVar("T")
 class DescriptorNode(Node):
     """Finds the registered references in what the camera sees.
 
-    The thread of the executor only receives. One other thread, that of the model, does all the work
-    on frames and references, one after another and always on the newest frame, so that nothing here
-    needs a lock.
+    The thread of the executor only receives messages and requests. Another one, that of the model,
+    does all the work for them, one after another and always on the newest frame.
 
     Raises:
         DenseDescError: weights, references or parameters that cannot be used.
@@ -145,12 +145,13 @@ class DescriptorNode(Node):
             self.refuse(refusal.kind, refusal)
         except Exception as error:  # whatever it is, the next frame deserves its chance
             if self.context.ok():
-                self.refuse("internal", f"internal error: {type(error).__name__}: {error}")
+                self.refuse("internal", f"internal error: {error!r}", traceback.format_exc())
 
-    def refuse(self, kind: str, reason: object) -> None:
+    def refuse(self, kind: str, reason: object, details: str = "") -> None:
         """Count a frame or message that cannot be used, and log it, but not too often."""
-        if self._health.refused(kind, reason):
-            self.get_logger().error(f"frame refused ({kind}): {reason}")
+        text = shortened(reason)
+        if self._health.refused(kind, text):
+            self.get_logger().error(f"frame refused ({kind}): {text}\n{details}".rstrip())
 
     def _work_on(self, messages: RgbdMessages) -> None:
         start = time.perf_counter()

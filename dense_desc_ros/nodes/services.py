@@ -1,6 +1,7 @@
 """The services of the node: references registered, listed and removed, grasps on request."""
 
 import math
+import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ from dense_desc_ros.nodes.conversions import (
     pose_matrix,
     reference_info,
 )
+from dense_desc_ros.nodes.health import shortened
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
 
 T = TypeVar("T")
@@ -71,11 +73,11 @@ class Services:
                 response.message = self._backend.run(lambda: answer(request, response))
                 response.success = True
             except (DenseDescError, OSError) as error:
-                response.message = str(error)
-                self._log.warning(f"request refused: {error}")
+                response.message = shortened(error)
+                self._log.warning(f"request refused: {response.message}")
             except Exception as error:
-                response.message = f"internal error: {type(error).__name__}: {error}"
-                self._log.error(response.message, exc_info=True)
+                response.message = shortened(f"internal error: {error!r}")
+                self._log.error(traceback.format_exc())
             return response
 
         return callback
