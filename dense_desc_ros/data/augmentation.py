@@ -172,11 +172,13 @@ def draw_view(
     to_source = _random_homography(shifted, size, config, rng)
     inverse = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
     beyond = tuple(int(c) for c in rng.integers(0, 256, 3))
-    colours, rarity = (
+    warped = [
         cv2.warpPerspective(source, to_source, size[::-1], flags=inverse, borderValue=border)
         for source, border in ((picture.image, beyond), (picture.rarity, BEYOND))
-    )
-    image, visible = np.asarray(colours, dtype=np.uint8), rarity >= 0
+    ]
+    image = np.asarray(warped[0], dtype=np.uint8)
+    rarity: Array = np.asarray(warped[1], dtype=np.float32)
+    visible = rarity >= 0
     if rng.random() < config.moved:
         _replace(image, visible, ~_object_inside(rarity, rng), other, rng)
     for _ in range(rng.integers(0, config.occluders + 1)):

@@ -5,19 +5,14 @@ answers. Its own diagnostics tell what each stage took, the bare network forward
 """
 
 import os
-import random
 import statistics
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-import rclpy
 from rich.console import Console
 from rich.progress import track
 
@@ -26,7 +21,8 @@ from dense_desc_ros.camera import PinholeCamera, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
-from dense_desc_ros.nodes.client import DescriptorClient, start_node
+from dense_desc_ros.nodes.client import DescriptorClient
+from dense_desc_ros.nodes.graph import running_node
 
 WARM_UP = 10  # frames
 SCENES = 8  # different pictures, shown in turn
@@ -73,39 +69,8 @@ def benchmark_node(
             "references": folder / "references",
             "min_score": -1.0,
         }
-        with _running_node(parameters, folder / "log") as client:
+        with running_node(parameters, folder / "log", f"/benchmark_{os.getpid()}") as client:
             return _measure(client, references, frames, size)
-
-
-@contextmanager
-def _running_node(parameters: dict[str, object], log: Path) -> Iterator[DescriptorClient]:
-    """The node in a ROS graph, and with topic names, that no robot takes part in."""
-    graph = {
-        "ROS_DOMAIN_ID": str(random.SystemRandom().randrange(1, 101)),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }
-    before = {name: os.environ.get(name) for name in graph}
-    os.environ.update(graph)
-    rclpy.init()
-    namespace = f"/benchmark_{os.getpid()}"
-    remapping = ("-r", f"__ns:={namespace}")
-    with log.open("w") as output:
-        process = start_node(parameters, remapping, stdout=output, stderr=subprocess.STDOUT)
-    client = DescriptorClient(f"{namespace}/descriptor_node", f"{namespace}/camera")
-    try:
-        yield client
-    except TimeoutError as error:
-        raise DenseDescError(f"{error}; it said: {log.read_text()[-500:]}") from error
-    finally:
-        client.close()
-        rclpy.try_shutdown()
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _measure(

@@ -1,7 +1,5 @@
 """The ROS graph of the demonstration: a player, the node, and this process as their user."""
 
-import os
-import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import rclpy
 from rich.console import Console
 from sensor_msgs.msg import Image
 
@@ -21,7 +18,8 @@ from dense_desc_ros.data.frames import FrameFolder
 from dense_desc_ros.data.messages import image_from_message, stamp_to_ns
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.evaluation.points import Sighting
-from dense_desc_ros.nodes.client import DescriptorClient, start_node
+from dense_desc_ros.nodes.client import DescriptorClient
+from dense_desc_ros.nodes.graph import ended, running_node
 
 NODE = "/descriptor_node"
 TIMEOUT = 180.0  # s that a slow machine gets for an answer
@@ -50,24 +48,9 @@ def run_graph(
     Raises:
         DenseDescError: the node does not answer, or refuses a registration.
     """
-    # A graph of its own: no other robot on the network hears it, or is heard.
-    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    log = folder / "node.log"
     parameters = {"weights": weights, "references": folder / "references"}
-    rclpy.init()
-    with (
-        log.open("w") as output,
-        _stopped(start_node(parameters, stdout=output, stderr=subprocess.STDOUT)),
-    ):
-        client = DescriptorClient(NODE)
-        try:
-            return _register_and_watch(client, frames, bag, rate_hz, console)
-        except TimeoutError as error:
-            raise DenseDescError(f"{error}; the node's log is {log}") from error
-        finally:
-            client.close()
-            rclpy.try_shutdown()
+    with running_node(parameters, folder / "node.log") as client:
+        return _register_and_watch(client, frames, bag, rate_hz, console)
 
 
 def _register_and_watch(
@@ -128,19 +111,7 @@ def _sightings(array: GraspArray) -> dict[str, Sighting]:
 @contextmanager
 def _playing(bag: Path, *options: str) -> Iterator[None]:
     command = [sys.executable, "-m", "dense_desc_ros.cli", "play", str(bag), *options]
-    with _stopped(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)):
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=quiet, stderr=quiet, text=True)
+    with ended(process):
         yield
-
-
-@contextmanager
-def _stopped(process: subprocess.Popen) -> Iterator[None]:
-    """End a process when it is no longer needed."""
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
