@@ -230,7 +230,7 @@ def _object_inside(rarity: Array, rng: np.random.Generator) -> npt.NDArray[np.bo
     """What has rare colours inside an ellipse around the middle."""
     size = rarity.shape
     centre = rng.uniform(0.4, 0.6, 2) * size[::-1]
-    return (rarity > 0.5) & _ellipse(size, centre, rng.uniform(0.25, 0.5, 2), rng)
+    return (rarity > 0.5) & _ellipse(size, centre, rng.uniform(0.35, 0.6, 2), rng)
 
 
 def _ellipse(
