@@ -132,7 +132,7 @@ def pictures(tmp_path):
 def small_run(pictures, **changes):
     values = {
         "network": NetworkConfig("resnet18", 8, 16),
-        "steps": 120,
+        "steps": 80,
         "batch_size": 2,
         "crop": (96, 96),
         "points": 96,
@@ -161,7 +161,7 @@ def test_training_learns_to_find_points_in_a_turned_picture(pictures, tmp_path):
 
 
 def test_a_resumed_run_goes_on_where_it_stopped(pictures, tmp_path):
-    config = small_run(pictures, steps=60)
+    config = small_run(pictures, steps=8)
     run = tmp_path / "run"
     whole = train(config, tmp_path / "whole", workers=0, device="cpu")
     with pytest.raises(DataError, match="nothing to resume"):
@@ -170,7 +170,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(pictures, tmp_path):
     with pytest.raises(DataError, match="holds a run already"):
         train(config, run)
     with pytest.raises(InvalidInputError, match="other settings"):
-        train(small_run(pictures, steps=61), run, resume=True)
+        train(small_run(pictures, steps=9), run, resume=True)
     resumed = train(config, run, resume=True, workers=0, device="cpu")
     a, b = (DescriptorModel.load(path).describe(blobs(0)).features for path in (whole, resumed))
     torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)

@@ -1,5 +1,6 @@
 """A table with objects in MuJoCo: placing them, moving the camera, rendering colour and depth."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ NO_RENDERING = (
     "MuJoCo cannot render here ({}): it needs EGL, on Debian and Ubuntu the packages libegl1 and "
     "libgl1-mesa-dri"
 )
+# Mesa's software renderer makes the symbols of its LLVM global; triton, which torch imports sooner
+# or later, carries an LLVM of its own and crashes if it is loaded after that. Loaded first, it is
+# left in peace.
+with contextlib.suppress(ImportError):
+    import triton._C.libtriton  # noqa: F401
 os.environ.setdefault("MUJOCO_GL", "egl")  # read when mujoco is imported; needs no display
 try:
     import mujoco

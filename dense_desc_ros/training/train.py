@@ -77,7 +77,7 @@ class AugmentedPairsModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         assert self.trainer is not None  # Lightning sets it before it asks for data
-        size, first_step = self.config.batch_size, self.trainer.current_epoch * EPOCH_STEPS
+        size, first_step = self.config.batch_size, self.trainer.global_step
         steps = min(EPOCH_STEPS, self.config.steps - first_step)
         pairs = AugmentedPairs(self.paths, self.config, first_step * size, steps * size)
         return DataLoader(pairs, size, num_workers=self.workers)
