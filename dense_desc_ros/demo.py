@@ -44,10 +44,10 @@ def run_demo(data: Path | None, out: Path) -> dict[str, Any]:
         DenseDescError: unusable frames, or the node does not answer.
     """
     folder = out / (data.resolve().name if data else "rendered")
-    console.rule("1/4  Frames")
     frames = FrameFolder(data) if data else _rendered(folder / "frames")
     if not any(track[0] for track in frames.points.values()):
         raise DataError(f"{frames.path} has no points.json with a point visible on frame 0")
+    console.rule("1/4  Frames")
     console.print(f"{len(frames)} frames of {frames.path}, {len(frames.points)} known points")
 
     console.rule("2/4  Learning descriptors from the pictures alone")
@@ -69,7 +69,10 @@ def run_demo(data: Path | None, out: Path) -> dict[str, Any]:
 def _rendered(folder: Path) -> FrameFolder:
     from dense_desc_ros.sim.table import render_table
 
-    return FrameFolder(folder) if folder.is_dir() else render_table(folder)
+    if folder.is_dir():
+        return FrameFolder(folder)
+    console.print(f"rendering a table with moving objects into {folder}")
+    return render_table(folder)
 
 
 def _trained(images: Path, run: Path, steps: int) -> Path:

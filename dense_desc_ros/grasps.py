@@ -12,7 +12,9 @@ from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.errors import InvalidInputError, MissingDepthError
 
 SEARCH_RADIUS = 4  # px around the pixel in which there must be depth
-PATCH_RADIUS = 0.012  # m of surface that the plane is fitted to
+PATCH_RADIUS = 0.012  # m of surface that the plane is fitted to, but at least
+MIN_PATCH_PX = 6  # as much as this many pixels, since far away depth is noisier and sparser
+MAX_PATCH_PX = 40  # as much is enough, and quick
 SURFACE_GAP = 0.015  # depths further apart than this share are different surfaces
 MIN_SHARE = 0.15  # of the depths in the search window: fewer are flying pixels
 MIN_POINTS = 6
@@ -65,7 +67,8 @@ def fit_surface(
     """Fit a plane to the surface seen at a pixel, in spite of holes, edges and flying pixels.
 
     Of the surfaces around the pixel (depths split at gaps) the one nearest to it is taken; a plane
-    is fitted to its points within 12 mm, and the point is where the pixel's ray meets that plane.
+    is fitted to its points within 12 mm, or 6 px if that is more, and the point is where the
+    pixel's ray meets that plane.
 
     Args:
         frame: what is seen.
@@ -88,12 +91,11 @@ def fit_surface(
     ray = frame.camera.rays(pixel)
     anchor = ray * anchor_depth
 
-    radius = int(np.clip(PATCH_RADIUS * frame.camera.fx / anchor_depth, SEARCH_RADIUS, 40))
+    reach = max(PATCH_RADIUS, MIN_PATCH_PX * anchor_depth / frame.camera.fx)
+    radius = min(round(reach * frame.camera.fx / anchor_depth), MAX_PATCH_PX)
     pixels, depths = _valid_depths(frame, pixel, radius, mask)
     points = frame.camera.back_project(pixels, depths)
-    points = points[
-        np.linalg.norm(points - anchor, axis=1) < max(PATCH_RADIUS, 0.005 * anchor_depth)
-    ]
+    points = points[np.linalg.norm(points - anchor, axis=1) < reach]
     if len(points) < MIN_POINTS:
         return SurfacePatch(anchor, -ray / np.linalg.norm(ray))
     centre, normal = _fit_plane(points)
@@ -101,7 +103,7 @@ def fit_surface(
     slope = float(ray @ normal)
     depth = float(centre @ normal) / slope if slope < -0.1 else anchor_depth
     # Seen at a grazing angle the ray meets the plane anywhere; the depth read there is better then.
-    if abs(depth - anchor_depth) > PATCH_RADIUS:
+    if abs(depth - anchor_depth) > reach:
         depth = anchor_depth
     return SurfacePatch(ray * depth, normal)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import open3d as o3d
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dense_desc_ros.camera import PinholeCamera, RgbdFrame
@@ -53,10 +53,13 @@ def as_measured(depth, rng, noise=0.001, holes=0.1):
 )
 def test_on_a_plane_point_and_normal_are_those_of_the_plane(tilt_x, tilt_y, u, v, seed):
     depth, normals = cast(plane(tilt_x, tilt_y))
-    frame = RgbdFrame(IMAGE, as_measured(depth, np.random.default_rng(seed)), CAMERA)
-    patch = fit_surface(frame, (u, v))
     normal = normals[120, 160] * -np.sign(normals[120, 160, 2])
     ray = CAMERA.rays((u, v))
+    # What is seen at a steep angle or from afar is measured too poorly to ask for much.
+    assume(-normal @ ray / np.linalg.norm(ray) > np.cos(np.radians(65)))
+    assume(depth[round(v), round(u)] < 1.3)
+    frame = RgbdFrame(IMAGE, as_measured(depth, np.random.default_rng(seed)), CAMERA)
+    patch = fit_surface(frame, (u, v))
     expected = ray * (normal @ CAMERA.back_project((160, 120), depth[120, 160])) / (normal @ ray)
     assert np.linalg.norm(patch.point - expected) < 0.002
     assert np.degrees(np.arccos(np.clip(patch.normal @ normal, -1, 1))) < 12

@@ -50,8 +50,8 @@ def train(
         DataError: no usable pictures, nothing to resume, or `out` is in use by another run.
         InvalidInputError: an unknown device, or `config` differs from the run to be resumed.
     """
-    checkpoint = _prepare(config, out, resume)
     paths = find_images(config.images)
+    checkpoint = _prepare(config, out, resume)
     lightning.seed_everything(config.seed, verbose=False)
     network = DescriptorNetwork(config.network, config.pretrained)
     pictures = TensorBoardPictures(network, paths, AugmentedPairs(paths, config, 0, 4))
