@@ -22,7 +22,7 @@ from dense_desc_ros.training.config import TrainingConfig
 from dense_desc_ros.training.train import CHECKPOINT, WEIGHTS, train
 
 FRAME_RATE = 1.0  # Hz of the recording: slow enough for the node to answer every frame
-STEPS = {"rendered": 600, "recorded": 1800}
+STEPS = {"rendered": 600, "recorded": 1400}
 
 if TYPE_CHECKING:
     from dense_desc_ros.nodes.demo_graph import Seen

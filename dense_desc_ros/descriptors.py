@@ -70,6 +70,17 @@ class DescriptorMap:
         squared = matching.squared_norms(self.features, self.stride)
         return squared.clamp_min_(1e-12).rsqrt_() if self.metric == "cosine" else squared
 
+    @cached_property
+    def _own_norms(self) -> Tensor:
+        """The same of the features themselves."""
+        squared = torch.linalg.vecdot(self.features, self.features)
+        return squared.clamp_min_(1e-12).rsqrt_() if self.metric == "cosine" else squared
+
+    @cached_property
+    def _slacks(self) -> Tensor:
+        """By cell, how far values can lie above those at its corners; computed once a frame."""
+        return matching.slacks(self.features, self._norms, self.stride, self.metric)
+
     def similarity(self, references: Tensor) -> Tensor:
         """Similarity maps (K, H, W) of references (K, D) with the descriptor of every pixel.
 
@@ -94,7 +105,8 @@ class DescriptorMap:
         references = self._prepare(references)
         dots = matching.feature_dots(self.features, references)
         size = self.stride, self.height, self.width
-        pixels, values = matching.find_best(dots, self._norms, *size, self.metric)
+        own, norms, slack = self._own_norms, self._norms, self._slacks
+        pixels, values = matching.find_best(dots, own, norms, slack, *size, self.metric)
         if self.metric == "l2":
             values = (values - references.square().sum(dim=1)).clamp_max(0).exp()
         return Matches(pixels, values)

@@ -12,10 +12,16 @@ linear, so
 K references against a frame cost K·h·w·D + O(K·H·W) this way, and H×W×D is never allocated.
 
 The pixels between four neighbouring features make a *cell*: (h + 1) × (w + 1) of them, s × s
-pixels each, the outer ones half outside the image. Inside a cell upsampled dot products lie between
-those of its features, which bounds every similarity in it; `find_best` looks only into the cells
-whose bound reaches above the best pixel seen so far, and so finds the best pixel of the whole image
-exactly while looking at a few hundred.
+pixels each, the outer ones half outside the image. A pixel's descriptor f = Σ wᵢ fᵢ is a mean of
+the features at the corners of its cell, so for any reference r, with c the best corner's value:
+
+- cosine: r·f / |f| ≤ max(c, 0) · (Σ wᵢ |fᵢ|) / |f|;
+- l2: 2 r·f - |f|² ≤ c + (Σ wᵢ |fᵢ|² - |f|²).
+
+The greatest of the last factors or terms in a cell, its *slack*, does not depend on the reference,
+and is small where neighbours are alike. `find_best` looks only into the cells whose bound reaches
+above the best pixel seen so far, and so finds the best pixel of the whole image exactly while
+looking at a few hundred.
 """
 
 from functools import lru_cache
@@ -26,6 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 
 FIRST_CELLS = 8
+ROUNDING = 1e-6
 
 
 class Matches(NamedTuple):
@@ -113,27 +120,49 @@ def dot_products(
     return full[0, :, :height, :width]
 
 
+def slacks(features: Tensor, norms: Tensor, stride: int, metric: str) -> Tensor:
+    """How far values in a cell can lie above its best corner's, for each of ((h + 1)·(w + 1),).
+
+    A factor for "cosine", a term for "l2"; `features` (h, w, D) and `norms` as for `find_best`.
+    """
+    own = torch.linalg.vecdot(features, features)
+    padded = _repeat_border((own.sqrt() if metric == "cosine" else own)[None])
+    cells = torch.arange(norms.shape[0], device=norms.device)[None]
+    means = _inside(padded, cells, stride)[0]
+    return (means * norms if metric == "cosine" else means - norms).amax(dim=1)
+
+
 def find_best(
-    dots: Tensor, norms: Tensor, stride: int, height: int, width: int, metric: str
+    dots: Tensor,
+    own: Tensor,
+    norms: Tensor,
+    slack: Tensor,
+    stride: int,
+    height: int,
+    width: int,
+    metric: str,
 ) -> Matches:
     """The pixel of the image (H, W) where a value is greatest, for each reference.
 
     Args:
         dots: (K, h, w) dot products of K references with the features.
+        own: (h, w) norms of the features themselves, of the same kind as `norms`.
         norms: ((h + 1)·(w + 1), s²) by cell; inverse norms for the metric "cosine", whose values
             are dot · norm; squared norms for "l2", whose values are 2·dot - norm.
+        slack: ((h + 1)·(w + 1),) by cell, see `slacks`.
         stride, height, width: s, H and W.
         metric: "cosine" or "l2".
     """
     padded = _repeat_border(dots)
     rows, columns = padded.shape[1] - 1, padded.shape[2] - 1
     outside = _outside(rows, columns, stride, height, width).to(dots.device)
-    bounds = _bounds(functional.max_pool2d(padded, 2, stride=1).flatten(1), norms, metric)
+    corners = functional.max_pool2d(_repeat_border(_values(dots, own, metric)), 2, stride=1)
+    bounds = _bounds(corners.flatten(1), slack, metric)
     looked_into = min(FIRST_CELLS, bounds.shape[1])
     while True:
         bound, cells = bounds.topk(min(looked_into + 1, bounds.shape[1]))
         cells = cells[:, :looked_into]
-        values = _values(_dots_inside(padded, cells, stride), norms[cells], metric)
+        values = _values(_inside(padded, cells, stride), norms[cells], metric)
         best, index = values.masked_fill(outside[cells], -torch.inf).flatten(1).max(dim=1)
         if looked_into == bounds.shape[1] or bool((bound[:, -1] <= best).all()):
             break
@@ -144,8 +173,8 @@ def find_best(
     return Matches(torch.stack([u, v], dim=1).float(), best)
 
 
-def _dots_inside(padded: Tensor, cells: Tensor, stride: int) -> Tensor:
-    """Dot products (K, n, s²) at the pixels of cells (K, n); `padded` are the features' own."""
+def _inside(padded: Tensor, cells: Tensor, stride: int) -> Tensor:
+    """Maps (K, h + 2, w + 2), `padded`, interpolated at the pixels (K, n, s²) of cells (K, n)."""
     width = padded.shape[2]
     first = cells // (width - 1) * width + cells % (width - 1)
     corners = torch.stack([first, first + 1, first + width, first + width + 1], dim=2)
@@ -157,11 +186,10 @@ def _values(dots: Tensor, norms: Tensor, metric: str) -> Tensor:
     return dots * norms if metric == "cosine" else 2 * dots - norms
 
 
-def _bounds(dots: Tensor, norms: Tensor, metric: str) -> Tensor:
-    """No value in a cell (K, cells) is greater; `dots` are the greatest at its corners."""
-    if metric == "cosine":
-        return dots.clamp_min(0) * norms.amax(dim=1)
-    return 2 * dots - norms.amin(dim=1)
+def _bounds(corners: Tensor, slack: Tensor, metric: str) -> Tensor:
+    """No value in a cell (K, cells) is greater; `corners` are the greatest at its corners."""
+    bounds = corners.clamp_min(0) * slack if metric == "cosine" else corners + slack
+    return bounds + ROUNDING
 
 
 @lru_cache(maxsize=8)
