@@ -21,13 +21,13 @@ def match_usual_way(descriptors: DescriptorMap, references: Tensor) -> tuple[Mat
     full = functional.interpolate(
         features, scale_factor=descriptors.stride, mode="bilinear", align_corners=False
     )[0, :, : descriptors.height, : descriptors.width].permute(1, 2, 0)
-    maps = []
-    for reference in references:
-        if descriptors.metric == "cosine":
-            maps.append(functional.cosine_similarity(full, reference, dim=-1))
-        else:
-            maps.append((full - reference).square().sum(dim=-1).neg().exp())
-    similarity = torch.stack(maps)
+    if descriptors.metric == "cosine":
+        unit = functional.normalize(references, dim=1)
+        similarity = (functional.normalize(full, dim=-1) @ unit.T).permute(2, 0, 1)
+    else:
+        similarity = torch.stack(
+            [(full - reference).square().sum(dim=-1).neg().exp() for reference in references]
+        )
     scores, indices = similarity.flatten(1).max(dim=1)
     pixels = torch.stack([indices % descriptors.width, indices // descriptors.width], dim=1)
     return Matches(pixels.float(), scores), similarity
