@@ -73,10 +73,10 @@ def fit_surface(
     Args:
         frame: what is seen.
         pixel: (u, v), fractions allowed.
-        mask: (H, W) if given, only depth inside it counts.
+        mask: (H, W) if given, only depth inside it counts, and the pixel must be inside it.
 
     Raises:
-        InvalidInputError: the pixel is not on the image, or the mask has another size.
+        InvalidInputError: the pixel is not on the image or the mask, or the mask has another size.
         MissingDepthError: no usable depth around the pixel.
     """
     pixel = np.asarray(pixel, dtype=float)
@@ -87,6 +87,9 @@ def fit_surface(
         )
     if mask is not None and mask.shape != frame.depth.shape:
         raise InvalidInputError(f"mask has shape {mask.shape}, depth {frame.depth.shape}")
+    u, v = pixel
+    if mask is not None and not mask[round(v), round(u)]:
+        raise InvalidInputError(f"pixel ({u:g}, {v:g}) is outside the mask of its object")
     anchor_depth = _depth_at(frame, pixel, mask)
     ray = frame.camera.rays(pixel)
     anchor = ray * anchor_depth

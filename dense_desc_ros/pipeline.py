@@ -90,6 +90,8 @@ class GraspPipeline:
         pixels = self.model.preprocess(frame.image)
         start = time.perf_counter()
         features = self.model.forward(pixels)
+        if features.is_cuda:  # which has only been told what to do
+            torch.cuda.synchronize(features.device)
         forward = time.perf_counter() - start
         descriptors = self.model.wrap(features, frame.image)
         return self._find(frame, descriptors, list(self.store), forward)
@@ -124,8 +126,7 @@ class GraspPipeline:
             name: of the reference; an existing one is replaced, or with `append` gets another view.
             pixel: (u, v), fractions allowed.
             descriptors: of the frame, when they were computed before.
-            mask: (H, W) the object, if known: depth outside it is not used, and the pixel must be
-                inside it.
+            mask: (H, W) the object, if known; see `grasps.fit_surface`.
             T_point_grasp: (4, 4) the grasp in the frame of the point; None is the straight grasp.
             opening_width: of the gripper before closing, metres; NaN if unknown.
 
@@ -138,9 +139,6 @@ class GraspPipeline:
         check_name(name)
         patch = fit_surface(frame, pixel, mask)
         uv = np.asarray(pixel, dtype=float)
-        u, v = uv
-        if mask is not None and not mask[round(v), round(u)]:
-            raise InvalidInputError(f"pixel ({u:g}, {v:g}) is outside the mask of its object")
         if descriptors is None:
             descriptors = self.model.describe(frame.image)
         reference = Reference(

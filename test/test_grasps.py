@@ -90,10 +90,19 @@ def test_at_an_edge_the_surface_of_the_pixel_is_taken_not_a_mean_of_both(side):
 def test_a_mask_chooses_the_surface():
     depth = np.full((240, 320), 0.9, np.float32)
     depth[:, :160] = 0.5
+    depth[:, 157:161] = np.nan
     mask = np.zeros((240, 320), bool)
-    mask[:, 160:] = True
-    patch = fit_surface(RgbdFrame(IMAGE, depth, CAMERA), (159, 100), mask)
-    assert patch.point[2] == pytest.approx(0.9, abs=1e-3)
+    mask[:, 158:] = True
+    frame = RgbdFrame(IMAGE, depth, CAMERA)
+    assert fit_surface(frame, (158, 100)).point[2] == pytest.approx(0.5, abs=1e-3)
+    assert fit_surface(frame, (158, 100), mask).point[2] == pytest.approx(0.9, abs=1e-3)
+
+
+def test_a_click_outside_the_mask_is_told_so_even_where_depth_is_missing():
+    depth = np.full((240, 320), np.nan, np.float32)
+    mask = np.zeros((240, 320), bool)
+    with pytest.raises(InvalidInputError, match="outside the mask"):
+        fit_surface(RgbdFrame(IMAGE, depth, CAMERA), (157, 100), mask)
 
 
 def test_a_small_hole_is_bridged_and_a_large_one_refused():

@@ -27,7 +27,7 @@ from dense_desc_ros.nodes.graph import running_node
 WARM_UP = 10  # frames
 SCENES = 8  # different pictures, shown in turn
 TIMEOUT = 120.0  # s for anything that the node is waited for
-STAGES = ("forward", "matching", "grasp", "messages", "wait", "total")
+STAGES = ("wait", "forward", "matching", "grasp", "messages", "total")
 
 
 def benchmark_node(
@@ -48,9 +48,9 @@ def benchmark_node(
         size: height and width of the frames.
 
     Returns:
-        `forward_ms`, `matching_ms`, `grasp_ms`, `messages_ms`, and `total_ms` from the beginning of
-        work on a frame until its grasps are published; `overhead`, total / forward - 1; `wait_ms`
-        before that work begins; `round_trip_ms` from this process and back to it; `memory_mb_start`
+        `wait_ms` before work on a frame begins, `forward_ms`, `matching_ms`, `grasp_ms`,
+        `messages_ms`, and `total_ms` from its arrival until its grasps are published; `overhead`,
+        total / forward - 1; `round_trip_ms` from this process and back to it; `memory_mb_start`
         and `memory_mb_end`, resident memory of the node after the warm-up and at the end; and
         `frames`, `references`, `threads`.
 

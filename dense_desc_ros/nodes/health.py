@@ -20,7 +20,7 @@ class FrameTimes:
         wait: from its last image's arrival until work on it began.
         messages: converting messages to arrays, and results to messages that are published.
         forward, matching, grasp: see `pipeline.Timings`.
-        total: from the beginning of the work until the grasps are published.
+        total: from its last image's arrival until the grasps are published.
     """
 
     wait: float

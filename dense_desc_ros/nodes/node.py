@@ -171,7 +171,7 @@ class DescriptorNode(Node):
                 forward=result.timings.forward,
                 matching=result.timings.matching,
                 grasp=result.timings.grasp,
-                total=end - start,
+                total=end - messages.arrived,
             )
         )
         self._publish_pictures(result)
