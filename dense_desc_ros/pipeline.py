@@ -27,7 +27,7 @@ class PipelineSettings:
         instance_radius: instances are at least this far apart in the image, pixels.
     """
 
-    min_score: float = 0.6
+    min_score: float = 0.7
     max_instances: int = 1
     instance_radius: int = 30
 

@@ -103,7 +103,7 @@ def test_launch(launched: subprocess.Popen[str], ros: ModuleType) -> None:
         base_frame, camera_pose, min_score = future.result().values
         assert base_frame.string_value == "base_link"
         assert list(camera_pose.double_array_value) == POSE
-        assert min_score.double_value == 0.6  # of the parameter file
+        assert min_score.double_value == 0.7  # of the parameter file
     finally:
         client.close()
     os.killpg(launched.pid, signal.SIGINT)  # as Ctrl-C does: to launch and to what it started
