@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from dense_desc_ros import matching
-from dense_desc_ros.camera import check_image
+from dense_desc_ros.camera import PinholeCamera, check_image
 from dense_desc_ros.errors import DenseDescError, InvalidInputError, WeightsError
 from dense_desc_ros.files import write_atomically
+from dense_desc_ros.keypoints import Keypoints, expectations
 from dense_desc_ros.matching import Matches
-from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
+from dense_desc_ros.network import COARSEST_STRIDE, DescriptorNetwork, NetworkConfig
 
 METRICS = ("cosine", "l2")
-COARSEST_STRIDE = 32
 
 
 class DescriptorMap:
@@ -146,7 +146,10 @@ class ModelConfig:
     metric: str = "cosine"
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        values = asdict(self)
+        if not self.network.keypoints:
+            del values["network"]["keypoints"]  # as before there were any: fingerprints stay
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
@@ -199,9 +202,14 @@ class DescriptorModel:
             raise WeightsError(f"{path} does not fit its own description: {reason}") from error
         return cls(network, config.metric, device)
 
-    def save(self, path: str | Path) -> None:
-        """Write the weights and their description to one safetensors file, atomically."""
-        metadata = {"dense_desc_ros": self.config.to_json()}
+    def save(self, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
+        """Write the weights and their description to one safetensors file, atomically.
+
+        Args:
+            path: the file.
+            notes: further metadata of it, for people; for instance how the model was trained.
+        """
+        metadata = {**(notes or {}), "dense_desc_ros": self.config.to_json()}
         write_atomically(Path(path), serialize(self._tensors(), metadata))
 
     @cached_property
@@ -250,6 +258,17 @@ class DescriptorModel:
             width,
             self.config.metric,
         )
+
+    @torch.inference_mode()
+    def keypoints(self, image: npt.NDArray[np.uint8], camera: PinholeCamera) -> Keypoints:
+        """The N keypoints of an RGB image (H, W, 3) uint8, as its camera sees them.
+
+        Raises:
+            InvalidInputError: not such an image, or the network has no keypoints.
+        """
+        logits, depths = self.network.keypoint_maps(self.forward(self.preprocess(image)))
+        found = expectations(logits, depths, self.config.network.output_stride, camera.fx)
+        return Keypoints(*(values[0] for values in found))
 
     def _tensors(self) -> dict[str, Tensor]:
         return {

@@ -4,6 +4,9 @@ At stride 32 there is no pyramid: this is the plain network of "Training Dense O
 Approach" (2023), features of the last stage projected to D channels. At finer strides the stages
 are merged top-down as in "Feature Pyramid Networks for Object Detection" (Lin et al., 2017), which
 costs far less than the dilated convolutions of the original Dense Object Nets.
+
+For training by keypoints, two 1x1 heads turn the descriptors of all places into N spatial logits
+and N depths.
 """
 
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from torch.nn import functional
 from dense_desc_ros.errors import InvalidInputError
 
 STAGE_CHANNELS = {4: 64, 8: 128, 16: 256, 32: 512}
+COARSEST_STRIDE = max(STAGE_CHANNELS)
 BACKBONES = ("resnet18", "resnet34")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -28,11 +32,13 @@ class NetworkConfig:
         backbone: a torchvision ResNet of basic blocks, "resnet18" or "resnet34".
         output_stride: image pixels per feature, 4, 8, 16 or 32.
         descriptor_dim: D, the length of a descriptor.
+        keypoints: N, how many keypoints the heads find; 0 is a network without heads.
     """
 
     backbone: str = "resnet18"
     output_stride: int = 8
     descriptor_dim: int = 64
+    keypoints: int = 0
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -43,6 +49,8 @@ class NetworkConfig:
             )
         if not 1 <= self.descriptor_dim <= 4096:
             raise InvalidInputError(f"descriptor_dim {self.descriptor_dim} is not in 1..4096")
+        if not 0 <= self.keypoints <= 4096:
+            raise InvalidInputError(f"keypoints {self.keypoints} is not in 0..4096")
 
 
 class DescriptorNetwork(nn.Module):
@@ -69,6 +77,9 @@ class DescriptorNetwork(nn.Module):
             nn.Conv2d(channels, config.descriptor_dim, kernel_size=1, bias=False),
             nn.BatchNorm2d(config.descriptor_dim, affine=False),
         )
+        if config.keypoints:
+            self.spatial_head = nn.Conv2d(config.descriptor_dim, config.keypoints, kernel_size=1)
+            self.depth_head = nn.Conv2d(config.descriptor_dim, config.keypoints, kernel_size=1)
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
@@ -82,6 +93,19 @@ class DescriptorNetwork(nn.Module):
             x = stage(x)
             stages.append(x)
         return self.projection(self.pyramid(stages) if self.pyramid else x)
+
+    def keypoint_maps(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Spatial logits and depths, each (B, N, h, w), of features (B, D, h, w).
+
+        Depths are positive and, since a picture does not tell near from magnified, those that a
+        camera of the focal length `keypoints.REFERENCE_FOCAL` would have seen, in metres.
+
+        Raises:
+            InvalidInputError: the network has no heads.
+        """
+        if not self.config.keypoints:
+            raise InvalidInputError("this network was made without keypoints")
+        return self.spatial_head(features), self.depth_head(features).exp()
 
 
 class FeaturePyramid(nn.Module):
