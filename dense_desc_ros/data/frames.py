@@ -20,6 +20,7 @@ from PIL import Image
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame, check_image
 from dense_desc_ros.data.millimetres import from_millimetres, to_millimetres
+from dense_desc_ros.data.reading import read_json, read_pixels
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.files import write_atomically
 
@@ -89,8 +90,8 @@ class FrameFolder:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.path} has frames 0 to {len(self) - 1}, not {index}")
         name = self._names[index]
-        image = _read_png(self.path / f"{name}{COLOR_SUFFIX}", ("RGB",), "8-bit RGB")
-        millimetres = _read_png(
+        image = read_pixels(self.path / f"{name}{COLOR_SUFFIX}", ("RGB",), "8-bit RGB")
+        millimetres = read_pixels(
             self.path / f"{name}{DEPTH_SUFFIX}", ("I;16", "I;16B"), "16-bit grey (millimetres)"
         )
         depth = from_millimetres(millimetres)
@@ -175,31 +176,8 @@ def _png(array: npt.NDArray) -> bytes:
     return buffer.getvalue()
 
 
-def _read_png(path: Path, modes: tuple[str, ...], kind: str) -> npt.NDArray:
-    # Pillow rather than OpenCV: it raises on a truncated file, OpenCV's libpng prints to stderr.
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            mode = image.mode
-            array = np.array(image) if mode in modes else None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read image {path}: {error}") from error
-    if array is None:
-        raise DataError(f"{path} must be {kind}, but its pixels are of Pillow's mode {mode}")
-    return array
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} must hold a JSON object, got {type(content).__name__}")
-    return content
-
-
 def _read_camera(path: Path) -> PinholeCamera:
-    values = _read_json(path)
+    values = read_json(path)
     if missing := [key for key in CAMERA_KEYS if key not in values]:
         raise DataError(f"{path} lacks {', '.join(missing)}")
     if wrong := [key for key in CAMERA_KEYS if not _is_number(values[key])]:
@@ -221,7 +199,7 @@ def _read_camera(path: Path) -> PinholeCamera:
 def _read_points(path: Path, frames: int) -> tuple[dict[str, Track], dict[str, Track]]:
     if not path.exists():
         return {}, {}
-    content = _read_json(path)
+    content = read_json(path)
     return (
         _tracks(path, content.get("points", {}), frames, 2),
         _tracks(path, content.get("positions", {}), frames, 3),
