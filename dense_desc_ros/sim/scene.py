@@ -1,7 +1,5 @@
 """A table with objects in MuJoCo: placing them, moving the camera, rendering colour and depth."""
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,25 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera
-from dense_desc_ros.errors import DataError
 from dense_desc_ros.sim.objects import Part, TableObject, about_z
+from dense_desc_ros.sim.offscreen import OffscreenRenderer, add_textured_mesh, mujoco
 from dense_desc_ros.sim.shapes import Mesh
 from dense_desc_ros.sim.textures import wood
-
-NO_RENDERING = (
-    "MuJoCo cannot render here ({}): it needs EGL, on Debian and Ubuntu the packages libegl1 and "
-    "libgl1-mesa-dri"
-)
-# Mesa's software renderer makes the symbols of its LLVM global; triton, which torch imports sooner
-# or later, carries an LLVM of its own and crashes if it is loaded after that. Loaded first, it is
-# left in peace.
-with contextlib.suppress(ImportError):
-    import triton._C.libtriton  # noqa: F401
-os.environ.setdefault("MUJOCO_GL", "egl")  # read when mujoco is imported; needs no display
-try:
-    import mujoco
-except Exception as error:  # without the system's libraries PyOpenGL fails in several ways
-    raise DataError(NO_RENDERING.format(error)) from error
 
 TABLE_SIZE = (2.0, 1.5)
 CAMERA = PinholeCamera(610.0, 610.0, 319.5, 239.5, 640, 480)
@@ -146,11 +129,8 @@ class TableScene:
         return self._depth.render().copy()
 
 
-def _renderer(model: mujoco.MjModel, finer: int) -> mujoco.Renderer:
-    try:
-        return mujoco.Renderer(model, finer * CAMERA.height, finer * CAMERA.width)
-    except Exception as error:
-        raise DataError(NO_RENDERING.format(error)) from error
+def _renderer(model: mujoco.MjModel, finer: int) -> OffscreenRenderer:
+    return OffscreenRenderer(model, finer * CAMERA.height, finer * CAMERA.width)
 
 
 def _room(rng: np.random.Generator) -> mujoco.MjSpec:
@@ -194,26 +174,15 @@ def _room(rng: np.random.Generator) -> mujoco.MjSpec:
 
 
 def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, part: Part) -> None:
-    height, width = part.picture.shape[:2]
-    texture = spec.add_texture(
-        name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3
-    )
-    texture.data = part.picture.tobytes()
-    material = spec.add_material(name=name, specular=part.shine, shininess=part.shine)
-    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
-    spec.add_mesh(
-        name=name,
-        uservert=part.mesh.vertices.ravel(),
-        usernormal=part.mesh.normals.ravel(),
-        usertexcoord=part.mesh.uv.ravel(),
-        userface=part.mesh.faces.ravel(),
-        inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
-    )
-    body.add_geom(
-        name=name,
-        type=mujoco.mjtGeom.mjGEOM_MESH,
-        meshname=name,
-        material=name,
-        contype=0,
-        conaffinity=0,
+    mesh = part.mesh
+    add_textured_mesh(
+        spec,
+        body,
+        name,
+        mesh.vertices,
+        mesh.normals,
+        mesh.uv,
+        mesh.faces,
+        part.picture,
+        part.shine,
     )
