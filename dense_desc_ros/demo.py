@@ -18,7 +18,8 @@ from dense_desc_ros.data.images import write_image
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.evaluation.points import as_table, compare, summarize
 from dense_desc_ros.files import write_atomically
-from dense_desc_ros.training.config import TrainingConfig
+from dense_desc_ros.training.config import OptimisationConfig, PicturesConfig, TrainingConfig
+from dense_desc_ros.training.objectives.ntxent import NtxentConfig
 from dense_desc_ros.training.train import CHECKPOINT, WEIGHTS, train
 
 FRAME_RATE = 1.0  # Hz of the recording: slow enough for the node to answer every frame
@@ -76,9 +77,13 @@ def _rendered(folder: Path) -> FrameFolder:
 
 
 def _trained(images: Path, run: Path, steps: int) -> Path:
-    config = TrainingConfig(images=str(images.resolve()), steps=steps)
+    config = TrainingConfig(
+        pictures=PicturesConfig(str(images.resolve())),
+        ntxent=NtxentConfig(),
+        optimisation=OptimisationConfig(steps=steps),
+    )
     description = run / "config.json"
-    if description.is_file() and TrainingConfig.load(description) != config:
+    if description.is_file() and description.read_text() != config.to_json():
         shutil.rmtree(run)
     weights = run / WEIGHTS
     if weights.is_file():

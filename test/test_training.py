@@ -19,9 +19,14 @@ from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.matching import sample
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
-from dense_desc_ros.training.config import TrainingConfig
-from dense_desc_ros.training.module import DescriptorTraining, near_features, sample_batch
-from dense_desc_ros.training.ntxent import ntxent
+from dense_desc_ros.training.config import OptimisationConfig, PicturesConfig, TrainingConfig
+from dense_desc_ros.training.module import DescriptorTraining
+from dense_desc_ros.training.objectives.ntxent import (
+    NtxentConfig,
+    near_features,
+    ntxent,
+    sample_batch,
+)
 from dense_desc_ros.training.pairs import AugmentedPairs
 from dense_desc_ros.training.train import train
 
@@ -100,7 +105,7 @@ def test_corresponding_pixels_show_the_same_place():
     other = Picture(np.zeros_like(places), picture.rarity)
     config = AugmentationConfig(occluders=2)
     unchanged = pytest.MonkeyPatch()
-    unchanged.setattr("dense_desc_ros.data.augmentation._change_colours", lambda image, rng: image)
+    unchanged.setattr("dense_desc_ros.data.augmentation.change_colours", lambda image, rng: image)
     try:
         for seed in range(20):
             rng = np.random.default_rng(seed)
@@ -131,15 +136,13 @@ def pictures(tmp_path):
     return folder
 
 
-def small_run(pictures, **changes):
-    values = {
-        "network": NetworkConfig("resnet18", 8, 16),
-        "steps": 80,
-        "batch_size": 2,
-        "crop": (96, 96),
-        "points": 96,
-    }
-    return TrainingConfig(images=str(pictures), **(values | changes))
+def small_run(pictures, steps):
+    return TrainingConfig(
+        pictures=PicturesConfig(str(pictures), crop=(96, 96)),
+        ntxent=NtxentConfig(points=96),
+        network=NetworkConfig("resnet18", 8, 16),
+        optimisation=OptimisationConfig(steps),
+    )
 
 
 def test_depth_images_are_not_pictures_to_learn_from(pictures):
@@ -154,7 +157,7 @@ def test_training_steps_learn_the_correspondences_they_are_shown(pictures):
     )
     parts = module.configure_optimizers()
     losses = []
-    for step in range(config.steps):
+    for step in range(config.optimisation.steps):
         loss = module.training_step(batch, step)
         parts["optimizer"].zero_grad()
         loss.backward()
@@ -190,6 +193,6 @@ def test_a_resumed_run_goes_on_where_it_stopped(pictures, tmp_path):
 
 def test_folders_without_usable_pictures_are_refused(tmp_path):
     with pytest.raises(DataError, match="no folder"):
-        train(TrainingConfig(str(tmp_path / "none")), tmp_path / "run")
+        train(small_run(tmp_path / "none", steps=1), tmp_path / "run")
     with pytest.raises(DataError, match="no colour picture"):
-        train(TrainingConfig(str(tmp_path)), tmp_path / "run")
+        train(small_run(tmp_path, steps=1), tmp_path / "run")

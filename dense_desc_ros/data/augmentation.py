@@ -184,7 +184,17 @@ def draw_view(
     for _ in range(rng.integers(0, config.occluders + 1)):
         patch = _ellipse(size, rng.uniform((0, 0), size[::-1]), rng.uniform(0.06, 0.25, 2), rng)
         _replace(image, visible, patch, other, rng)
-    return View(_change_colours(image, rng), to_source, visible)
+    return View(change_colours(image, rng), to_source, visible)
+
+
+def cut_piece(source: Picture, size: tuple[int, ...], rng: np.random.Generator) -> Image:
+    """A piece (h, w, 3) of a picture that shows, somewhere, one of its rare colours."""
+    height, width = size
+    centre = _draw_pixels(source.rarity + COMMON_WEIGHT, 1, rng)[0]
+    left, top = centre - rng.uniform((0, 0), (width, height))
+    shift = np.array([[1, 0, -left], [0, 1, -top]])
+    piece = cv2.warpAffine(source.image, shift, (width, height), borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(piece, dtype=np.uint8)
 
 
 def _draw_pixels(weights: Array, count: int, rng: np.random.Generator) -> Array:
@@ -252,15 +262,11 @@ def _replace(
     rng: np.random.Generator,
 ) -> None:
     """Put a piece of `source` into `image` where the mask says, and mark that as not visible."""
-    size = visible.shape[::-1]
-    left, top = _draw_pixels(source.rarity + COMMON_WEIGHT, 1, rng)[0] - rng.uniform((0, 0), size)
-    shift = np.array([[1, 0, -left], [0, 1, -top]])
-    piece = cv2.warpAffine(source.image, shift, size, borderMode=cv2.BORDER_REFLECT)
-    image[where] = piece[where]
+    image[where] = cut_piece(source, visible.shape, rng)[where]
     visible[where] = False
 
 
-def _change_colours(image: Image, rng: np.random.Generator) -> Image:
+def change_colours(image: Image, rng: np.random.Generator) -> Image:
     """Brightness, contrast, saturation and tint; sometimes grey, blurred, noisy."""
     x: Array = image.astype(np.float32)
     grey = x @ GREY

@@ -1,15 +1,117 @@
 """What a training run is made of."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dense_desc_ros.configuration import read_configuration
 from dense_desc_ros.data.augmentation import AugmentationConfig
-from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.data.twin_augmentation import TwinAugmentationConfig
+from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.files import write_atomically
-from dense_desc_ros.network import NetworkConfig
+from dense_desc_ros.network import COARSEST_STRIDE, NetworkConfig
+from dense_desc_ros.training.objectives.keypoint import KeypointConfig
+from dense_desc_ros.training.objectives.ntxent import NtxentConfig
 
-OBJECTIVES = ("ntxent",)
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+SMALLEST_CROP = 64
+
+
+@dataclass(frozen=True)
+class PicturesConfig:
+    """Views made of single plain pictures.
+
+    Attributes:
+        path: their folder.
+        crop: (height, width) of a view, pixels.
+        augmentation: how views differ.
+    """
+
+    path: str
+    crop: tuple[int, int] = (192, 256)
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+    def __post_init__(self) -> None:
+        _check_crop(self.crop)
+
+
+@dataclass(frozen=True)
+class TwinsConfig:
+    """Twin views of objects with known poses.
+
+    Attributes:
+        path: data set, BOP or nerfstudio (see `data.posed.open_posed_frames`).
+        crop: (height, width) of a view, pixels; multiples of 32.
+        scale: pixels of a view to a pixel of the data set's pictures.
+        other_instances: share of pairs that show two instances; their correspondences come from
+            canonical surface coordinates, so this is for NT-Xent.
+        backgrounds: folder of pictures to put behind objects; drawn ones if not given.
+        augmentation: how views differ from the data set's pictures.
+    """
+
+    path: str
+    crop: tuple[int, int] = (480, 640)
+    scale: float = 1.0
+    other_instances: float = 0.0
+    backgrounds: str | None = None
+    augmentation: TwinAugmentationConfig = TwinAugmentationConfig()
+
+    def __post_init__(self) -> None:
+        _check_crop(self.crop)
+        if any(side % COARSEST_STRIDE for side in self.crop):
+            raise InvalidInputError(f"crop {self.crop} must be multiples of {COARSEST_STRIDE}")
+        if not 0 < self.scale <= 4:
+            raise InvalidInputError(f"scale {self.scale} is not in (0, 4]")
+        if not 0 <= self.other_instances <= 1:
+            raise InvalidInputError(f"other_instances {self.other_instances} is not in [0, 1]")
+
+
+@dataclass(frozen=True)
+class OptimisationConfig:
+    """How the weights are found.
+
+    Attributes:
+        steps: optimisation steps.
+        batch_size: pairs of views in a step, on each device.
+        learning_rate: the highest one, reached after a tenth of the steps.
+        precision: as Lightning names it, one of PRECISIONS.
+    """
+
+    steps: int = 1200
+    batch_size: int = 2
+    learning_rate: float = 1e-3
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise InvalidInputError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.precision not in PRECISIONS:
+            raise InvalidInputError(
+                f"unknown precision {self.precision!r}: use one of {PRECISIONS}"
+            )
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Matching between posed frames that are not trained on; the best weights of a run are kept.
+
+    Attributes:
+        path: data set.
+        pairs: how many pairs of frames are matched.
+        every: steps between validations, about.
+        patience: a run ends after so many validations without a better one.
+    """
+
+    path: str
+    pairs: int = 32
+    every: int = 500
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("pairs", "every", "patience"):
+            if getattr(self, name) <= 0:
+                raise InvalidInputError(f"{name} must be positive, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -17,61 +119,62 @@ class TrainingConfig:
     """Everything that decides the outcome of a training run.
 
     Attributes:
-        images: folder of plain pictures.
-        objective: the loss, one of OBJECTIVES.
+        pictures, twins: where views come from; one of them.
+        ntxent, keypoint: what is optimised; one of them. `keypoint` needs twins.
         network: what is trained.
-        pretrained: start the backbone from torchvision's ImageNet weights.
-        steps: optimisation steps.
-        batch_size: pairs of views in a step.
-        crop: (height, width) of a view, pixels.
-        points: correspondences in a pair.
-        temperature: of NT-Xent.
-        exclusion: what lies nearer to a point than this is no other point to NT-Xent, pixels.
-        learning_rate: the highest one, reached after a tenth of the steps.
-        augmentation: how views differ.
+        pretrained: start the backbone from torchvision's ImageNet weights, if they can be had.
+        optimisation: how.
+        validation: none if not given.
         seed: of weights, views and points.
     """
 
-    images: str
-    objective: str = "ntxent"
+    pictures: PicturesConfig | None = None
+    twins: TwinsConfig | None = None
+    ntxent: NtxentConfig | None = None
+    keypoint: KeypointConfig | None = None
     network: NetworkConfig = NetworkConfig()
     pretrained: bool = False
-    steps: int = 1200
-    batch_size: int = 2
-    crop: tuple[int, int] = (192, 256)
-    points: int = 512
-    temperature: float = 0.07
-    exclusion: float = 12.0
-    learning_rate: float = 1e-3
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    optimisation: OptimisationConfig = OptimisationConfig()
+    validation: ValidationConfig | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
+        for names in (("pictures", "twins"), ("ntxent", "keypoint")):
+            if sum(getattr(self, name) is not None for name in names) != 1:
+                raise InvalidInputError(f"exactly one of {' and '.join(names)} must be given")
+        if (self.keypoint is not None) != (self.network.keypoints > 0):
             raise InvalidInputError(
-                f"unknown objective {self.objective!r}: use one of {OBJECTIVES}"
+                f"network.keypoints is {self.network.keypoints}: "
+                "keypoint needs some to train, and ntxent has no use for them"
             )
-        for name in ("steps", "batch_size", "points", "temperature", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise InvalidInputError(f"{name} must be positive, got {getattr(self, name)}")
-        if min(self.crop) < 64:
-            raise InvalidInputError(f"crop {self.crop} is smaller than 64 pixels")
+        if self.keypoint and not self.twins:
+            raise InvalidInputError("keypoint needs twins: poses are what it learns from")
+        if self.keypoint and self.twins and self.twins.other_instances:
+            raise InvalidInputError("twins.other_instances must be 0 for keypoint")
+
+    @property
+    def crop(self) -> tuple[int, int]:
+        """(height, width) of a view, pixels."""
+        source = self.pictures or self.twins
+        assert source is not None
+        return source.crop
 
     def save(self, path: Path) -> None:
-        write_atomically(path, json.dumps(asdict(self), indent=2).encode())
+        write_atomically(path, self.to_json().encode())
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
 
     @classmethod
     def load(cls, path: Path) -> "TrainingConfig":
-        """Read what `save` wrote.
+        """Read a YAML file, or what `save` wrote.
 
         Raises:
-            DataError: the file is missing or damaged.
+            DataError: the file is missing or damaged, or a key of it is not right.
         """
-        try:
-            values = json.loads(path.read_text())
-            values["network"] = NetworkConfig(**values["network"])
-            values["augmentation"] = AugmentationConfig(**values["augmentation"])
-            values["crop"] = tuple(values["crop"])
-            return cls(**values)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"cannot read training configuration {path}: {error}") from error
+        return read_configuration(path, cls)
+
+
+def _check_crop(crop: tuple[int, int]) -> None:
+    if min(crop) < SMALLEST_CROP:
+        raise InvalidInputError(f"crop {crop} is smaller than {SMALLEST_CROP} pixels")

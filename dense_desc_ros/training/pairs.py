@@ -3,14 +3,12 @@
 from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dense_desc_ros.data.augmentation import Picture, sample_pair, with_rarity
+from dense_desc_ros.data.augmentation import Image, Picture, sample_pair, with_rarity
 from dense_desc_ros.data.images import read_image
 from dense_desc_ros.training.config import TrainingConfig
 
@@ -25,7 +23,7 @@ class AugmentedPairs(Dataset):
 
     Args:
         paths: the pictures.
-        config: of the training.
+        config: of the training; with `pictures` and `ntxent`.
         first: number of the first pair, counted from the start of the training.
         length: how many follow, itself included.
     """
@@ -37,39 +35,31 @@ class AugmentedPairs(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        number, config = self.first + index, self.config
-        rng = np.random.default_rng((config.seed, number))
+        number = self.first + index
+        source, ntxent = self.config.pictures, self.config.ntxent
+        assert source and ntxent
+        rng = np.random.default_rng((self.config.seed, number))
         chosen = rng.integers(len(self.paths), size=2)
         picture, other = (_read_picture(self.paths[i]) for i in chosen)
-        augmentation = config.augmentation.at_strength(_strength(number, config))
-        pair = sample_pair(picture, other, config.crop, config.points, augmentation, rng)
-        images = np.stack([pair.image_a, pair.image_b]).transpose(0, 3, 1, 2)
+        augmentation = source.augmentation.at_strength(strength(number, self.config))
+        pair = sample_pair(picture, other, source.crop, ntxent.points, augmentation, rng)
         return {
-            "images": torch.from_numpy(np.ascontiguousarray(images)),
+            "images": as_images(pair.image_a, pair.image_b),
             "pixels": torch.from_numpy(np.stack([pair.pixels_a, pair.pixels_b])),
         }
 
 
-def draw_pairs(pairs: list[dict[str, Tensor]], shown: int = 16) -> npt.NDArray[np.uint8]:
-    """A picture (H, W, 3) of pairs of views, one a row, with some of their correspondences."""
-    rows = []
-    for pair in pairs:
-        views = [np.ascontiguousarray(v.numpy().transpose(1, 2, 0)) for v in pair["images"]]
-        for n, hue in enumerate(np.linspace(0, 180, shown, endpoint=False)):
-            hsv = np.array([[[hue, 255, 255]]], np.uint8)
-            colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0].tolist()
-            for view, pixel in zip(views, pair["pixels"][:, n].round().int().tolist(), strict=True):
-                cv2.circle(view, pixel, 4, colour, -1, cv2.LINE_AA)
-        rows.append(np.hstack(views))
-    return np.vstack(rows)
+def as_images(a: Image, b: Image) -> Tensor:
+    """Two views (h, w, 3) as a network wants them, (2, 3, h, w) uint8."""
+    return torch.from_numpy(np.ascontiguousarray(np.stack([a, b]).transpose(0, 3, 1, 2)))
 
 
-def _strength(number: int, config: TrainingConfig) -> float:
-    """Views differ little at first and fully after RAMP of the training.
+def strength(number: int, config: TrainingConfig) -> float:
+    """How much the views of a pair differ: little at first, and fully after RAMP of the training.
 
     From scratch, a network that is shown strongly different views at once hardly starts to learn.
     """
-    progress = number / (config.steps * config.batch_size)
+    progress = number / (config.optimisation.steps * config.optimisation.batch_size)
     return min(1.0, FIRST_STRENGTH + (1 - FIRST_STRENGTH) * progress / RAMP)
 
 

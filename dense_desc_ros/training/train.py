@@ -1,29 +1,33 @@
 """A training run: resumable, watched in terminal and TensorBoard, ending in a weights file."""
 
 import logging
+import os
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lightning
-import numpy as np
-import numpy.typing as npt
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.data import DataLoader
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from dense_desc_ros.data.images import find_images, read_image
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.network import DescriptorNetwork
-from dense_desc_ros.pictures import DescriptorColors
 from dense_desc_ros.training.config import TrainingConfig
-from dense_desc_ros.training.module import DescriptorTraining
-from dense_desc_ros.training.pairs import AugmentedPairs, draw_pairs
+from dense_desc_ros.training.data import EPOCH_STEPS, TrainingData
+from dense_desc_ros.training.module import VALIDATION_METRIC, DescriptorTraining
+from dense_desc_ros.training.pictures import TensorBoardPictures
+from dense_desc_ros.training.waiting import DataClock
 
-WEIGHTS, CHECKPOINT, DESCRIPTION = "weights.safetensors", "checkpoints/last.ckpt", "config.json"
-EPOCH_STEPS = 50  # between checkpoints; a resumed run goes on from the last one
+WEIGHTS, DESCRIPTION = "weights.safetensors", "config.json"
+CHECKPOINT, BEST_CHECKPOINT = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
+ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -33,76 +37,77 @@ def train(
     max_minutes: float | None = None,
     workers: int = 1,
     device: str = "auto",
+    devices: int | None = None,
+    nodes: int = 1,
 ) -> Path:
     """Train a model and return its weights file, `out`/weights.safetensors.
 
-    The folder also gets config.json, checkpoints/last.ckpt and TensorBoard's logs.
+    The folder also gets config.json, checkpoints and TensorBoard's logs. The weights are those of
+    the best validation if there is any, else the last ones; the configuration is in their file too.
 
     Args:
         config: what to train.
         out: folder of the run.
         resume: go on from the last checkpoint of `out`.
         max_minutes: stop after that time, wherever it is; the weights are usable all the same.
-        workers: processes that draw views.
+        workers: processes that draw views, on each device.
         device: "auto", "cpu" or "cuda".
+        devices: how many GPUs (or processes, on the CPU) of a machine; all GPUs or one process if
+            not given.
+        nodes: how many machines; each runs this with the environment that Lightning asks for.
 
     Raises:
-        DataError: no usable pictures, nothing to resume, or `out` is in use by another run.
+        DataError: no usable data, nothing to resume, or `out` is in use by another run.
         InvalidInputError: an unknown device, or `config` differs from the run to be resumed.
     """
-    paths = find_images(config.images)
+    if device not in ACCELERATORS:
+        raise InvalidInputError(f"unknown device {device!r}: use one of {tuple(ACCELERATORS)}")
+    data = TrainingData(config, workers)
     checkpoint = _prepare(config, out, resume)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(config.seed, verbose=False)
-    network = DescriptorNetwork(config.network, config.pretrained)
-    pictures = TensorBoardPictures(network, paths, AugmentedPairs(paths, config, 0, 4))
-    trainer = _trainer(config, out, max_minutes, device, pictures)
+    network = _make_network(config, checkpoint)
+    callbacks = [TensorBoardPictures(network, data.samples), *_checkpoints(config, out)]
+    trainer = Trainer(
+        accelerator=ACCELERATORS[device],
+        devices=devices or (1 if device == "cpu" else "auto"),
+        num_nodes=nodes,
+        precision=config.optimisation.precision,  # type: ignore[arg-type]  # one of PRECISIONS
+        max_steps=config.optimisation.steps,
+        max_time=timedelta(minutes=max_minutes) if max_minutes else None,
+        gradient_clip_val=1.0,
+        logger=TensorBoardLogger(out, name="tensorboard", version=""),
+        callbacks=[*callbacks, DataClock(), RichProgressBar()],
+        reload_dataloaders_every_n_epochs=1,
+        limit_val_batches=1.0 if config.validation else 0,
+        check_val_every_n_epoch=_epochs_between_validations(config),
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        enable_model_summary=False,
+        plugins=[AtomicCheckpoints()],
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*resuming from a checkpoint that ended.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
-        data = AugmentedPairsModule(paths, config, workers)
         module = DescriptorTraining(network, config)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     weights = out / WEIGHTS
-    DescriptorModel(network, device="cpu").save(weights)
+    if trainer.is_global_zero:
+        _take_best(network, out / BEST_CHECKPOINT)
+        DescriptorModel(network, device="cpu").save(weights, {"training": config.to_json()})
     return weights
 
 
-class AugmentedPairsModule(lightning.LightningDataModule):
-    """New views in every epoch; those of a resumed run are what they would have been."""
+class AtomicCheckpoints(TorchCheckpointIO):
+    """A run that is killed while it writes a checkpoint still has the one before."""
 
-    def __init__(self, paths: list[Path], config: TrainingConfig, workers: int) -> None:
-        super().__init__()
-        self.paths, self.config, self.workers = paths, config, workers
-
-    def train_dataloader(self) -> DataLoader:
-        assert self.trainer is not None  # Lightning sets it before it asks for data
-        size, first_step = self.config.batch_size, self.trainer.global_step
-        steps = min(EPOCH_STEPS, self.config.steps - first_step)
-        pairs = AugmentedPairs(self.paths, self.config, first_step * size, steps * size)
-        return DataLoader(pairs, size, num_workers=self.workers)
-
-
-class TensorBoardPictures(Callback):
-    """What the network is shown, once, and the descriptors of the first picture, every epoch."""
-
-    def __init__(self, network: DescriptorNetwork, paths: list[Path], pairs: AugmentedPairs):
-        self.network, self.picture = network, read_image(paths[0])
-        self.pairs = draw_pairs([pairs[i] for i in range(4)])
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._add(trainer, "pairs", self.pairs)
-
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        model = DescriptorModel(self.network, device=str(module.device))
-        self._add(trainer, "descriptors", DescriptorColors()(model.describe(self.picture)))
-        self.network.train()
-
-    @staticmethod
-    def _add(trainer: Trainer, tag: str, image: npt.NDArray[np.uint8]) -> None:
-        assert isinstance(trainer.logger, TensorBoardLogger)
-        board = trainer.logger.experiment
-        board.add_image(tag, image, trainer.global_step, dataformats="HWC")
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        unfinished = f"{path}.part"
+        super().save_checkpoint(checkpoint, unfinished, storage_options)
+        os.replace(unfinished, path)
 
 
 def _prepare(config: TrainingConfig, out: Path, resume: bool) -> Path | None:
@@ -120,22 +125,53 @@ def _prepare(config: TrainingConfig, out: Path, resume: bool) -> Path | None:
     return None
 
 
-def _trainer(
-    config: TrainingConfig, out: Path, max_minutes: float | None, device: str, pictures: Callback
-) -> Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    checkpoints = ModelCheckpoint(
-        (out / CHECKPOINT).parent, save_last=True, save_top_k=0, enable_version_counter=False
+def _make_network(config: TrainingConfig, checkpoint: Path | None) -> DescriptorNetwork:
+    """A network, and a line in the log that says what its weights are."""
+    if checkpoint:
+        log.info("going on from %s", checkpoint)
+    elif config.pretrained:
+        try:
+            network = DescriptorNetwork(config.network, pretrained=True)
+        except (OSError, RuntimeError) as error:  # no connection; a damaged download
+            log.warning("ImageNet weights cannot be had (%s)", error)
+        else:
+            log.info("the backbone starts from ImageNet weights")
+            return network
+    if not checkpoint:
+        log.info("all weights start from scratch")
+    return DescriptorNetwork(config.network)
+
+
+def _checkpoints(config: TrainingConfig, out: Path) -> list[Callback]:
+    # Without a metric, the newest one is the best; `save_last` alone would save at the end only.
+    last = _checkpoint(out / CHECKPOINT, save_on_train_epoch_end=True)
+    if not config.validation:
+        return [last]
+    best = _checkpoint(
+        out / BEST_CHECKPOINT,
+        save_on_train_epoch_end=False,
+        monitor=VALIDATION_METRIC,
+        mode="max",
+        save_weights_only=True,
     )
-    return Trainer(
-        accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device],
-        devices=1 if device == "cpu" else "auto",
-        max_steps=config.steps,
-        max_time=timedelta(minutes=max_minutes) if max_minutes else None,
-        gradient_clip_val=1.0,
-        logger=TensorBoardLogger(out, name="tensorboard", version=""),
-        callbacks=[checkpoints, RichProgressBar(), pictures],
-        reload_dataloaders_every_n_epochs=1,
-        log_every_n_steps=10,
-        enable_model_summary=False,
+    patience = config.validation.patience
+    return [last, best, EarlyStopping(VALIDATION_METRIC, mode="max", patience=patience)]
+
+
+def _checkpoint(path: Path, **options: Any) -> ModelCheckpoint:
+    return ModelCheckpoint(path.parent, path.stem, enable_version_counter=False, **options)
+
+
+def _epochs_between_validations(config: TrainingConfig) -> int:
+    return max(round(config.validation.every / EPOCH_STEPS), 1) if config.validation else 1
+
+
+def _take_best(network: DescriptorNetwork, checkpoint: Path) -> None:
+    if not checkpoint.is_file():
+        return
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    prefix = "network."
+    network.load_state_dict(
+        {key.removeprefix(prefix): value for key, value in saved["state_dict"].items()}
     )
+    log.info("weights of the best validation, at step %d", saved["global_step"])

@@ -1,0 +1,201 @@
+"""Augmented views of posed frames: whatever is done to a picture, its camera stays exactly known.
+
+A crop, a change of scale and a turn in the image plane are together what another pinhole camera at
+the same place sees: one with other intrinsics, turned about its optical axis. So they change
+`camera` and `T_object_camera`, and depth along the axis stays what it was. Backgrounds are replaced
+as in "Training Dense Object Nets: A Novel Approach" (2023).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dense_desc_ros.camera import FloatArray, PinholeCamera
+from dense_desc_ros.data.augmentation import Image, Picture, change_colours, cut_piece
+from dense_desc_ros.data.images import read_image
+from dense_desc_ros.data.posed import PosedFrame
+from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.sim.textures import blend, noise
+
+SHAPES = 12  # in a drawn background
+
+
+@dataclass(frozen=True)
+class TwinAugmentationConfig:
+    """How strongly views differ from the frames they are made of.
+
+    Attributes:
+        zoom: drawn up to this factor larger or smaller, uniformly in log scale.
+        rotation: turned in the image plane, ± radians.
+        shift: offset of the object from the middle, as a share of the view's size.
+        random_images, noise, masked: shares of views whose background is another picture, noise or
+            black; the others keep their own.
+    """
+
+    zoom: float = 1.3
+    rotation: float = 0.4
+    shift: float = 0.1
+    random_images: float = 0.5
+    noise: float = 0.15
+    masked: float = 0.15
+
+    def __post_init__(self) -> None:
+        if self.zoom < 1:
+            raise InvalidInputError(f"zoom must be at least 1, got {self.zoom}")
+        shares = self.random_images, self.noise, self.masked
+        if min(shares) < 0 or sum(shares) > 1 + 1e-9:
+            raise InvalidInputError(
+                f"random_images, noise and masked must be shares that add up to at most 1, "
+                f"got {shares}"
+            )
+
+    def at_strength(self, strength: float) -> "TwinAugmentationConfig":
+        """Other zooms and turns only at a share of their strength."""
+        zoom, rotation = self.zoom**strength, self.rotation * strength
+        return replace(self, zoom=zoom, rotation=rotation)
+
+
+def augment(
+    frame: PosedFrame,
+    size: tuple[int, int],
+    scale: float,
+    config: TwinAugmentationConfig,
+    backgrounds: Sequence[Path],
+    rng: np.random.Generator,
+) -> PosedFrame:
+    """A random view of the frame's object.
+
+    Args:
+        frame: whose mask must not be empty.
+        size: (height, width) of the view, pixels.
+        scale: pixels of the view to a pixel of the frame, before zoom.
+        config: how views differ.
+        backgrounds: pictures to choose other backgrounds from; drawn ones if there are none.
+        rng: source of all randomness.
+    """
+    rows, columns = np.nonzero(frame.mask)
+    middle = np.array([columns.min() + columns.max(), rows.min() + rows.max()]) / 2
+    zoom = scale * float(np.exp(rng.uniform(-1, 1) * np.log(config.zoom)))
+    shift = rng.uniform(-config.shift, config.shift, 2) * size[::-1]
+    angle = float(rng.uniform(-config.rotation, config.rotation))
+    view = warp(frame, *turned_camera(frame.camera, size, middle, shift, zoom, angle))
+    image = replace_background(view.image, view.mask, config, backgrounds, rng)
+    return replace(view, image=change_colours(image, rng))
+
+
+def turned_camera(
+    camera: PinholeCamera,
+    size: tuple[int, int],
+    centre: FloatArray,
+    shift: FloatArray,
+    zoom: float,
+    angle: float,
+) -> tuple[PinholeCamera, FloatArray]:
+    """The camera that sees a cropped, scaled and turned picture.
+
+    Args:
+        camera: of the picture.
+        size: (height, width) of the view, pixels.
+        centre: (u, v) in the picture of what is to be `shift` (2,) pixels off the view's middle.
+        zoom: pixels of the view to a pixel of the picture.
+        angle: clockwise turn of the content, radians.
+
+    Returns:
+        The view's camera, and its pose T_camera_view (4, 4): turned about the optical axis.
+    """
+    height, width = size
+    T_camera_view = np.eye(4)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    T_camera_view[:2, :2] = [[cosine, sine], [-sine, cosine]]
+    ray = T_camera_view[:3, :3].T @ camera.rays(centre)
+    fx, fy = zoom * camera.fx, zoom * camera.fy
+    cx, cy = np.array([width - 1, height - 1]) / 2 + shift - (fx, fy) * ray[:2]
+    return PinholeCamera(fx, fy, float(cx), float(cy), width, height), T_camera_view
+
+
+def warp(frame: PosedFrame, camera: PinholeCamera, T_camera_view: FloatArray) -> PosedFrame:
+    """The frame as another camera at the same place sees it, turned about the optical axis only.
+
+    What the picture does not show is black and no object.
+    """
+    homography = camera.matrix @ T_camera_view[:3, :3].T @ np.linalg.inv(frame.camera.matrix)
+    size = camera.width, camera.height
+    affine = homography[:2]
+
+    def nearest(layer: npt.NDArray, border: float) -> npt.NDArray:
+        flags, borders = cv2.INTER_NEAREST, (border,) * 4
+        return np.asarray(cv2.warpAffine(layer, affine, size, flags=flags, borderValue=borders))
+
+    image = _without_fine_detail(frame.image, float(np.sqrt(abs(np.linalg.det(affine[:, :2])))))
+    return replace(
+        frame,
+        image=np.asarray(cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR), np.uint8),
+        depth=nearest(frame.depth, np.nan),
+        mask=nearest(frame.mask.astype(np.uint8), 0).astype(bool),
+        canonical=None if frame.canonical is None else nearest(frame.canonical, np.nan),
+        camera=camera,
+        T_object_camera=frame.T_object_camera @ T_camera_view,
+    )
+
+
+def replace_background(
+    image: Image,
+    mask: npt.NDArray[np.bool_],
+    config: TwinAugmentationConfig,
+    backgrounds: Sequence[Path],
+    rng: np.random.Generator,
+) -> Image:
+    """The image (H, W, 3) with, by chance, other pixels off the mask (H, W)."""
+    shares = config.random_images, config.noise, config.masked
+    kind = int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))
+    if kind == 0:
+        other = _background(image.shape[:2], backgrounds, rng)
+    elif kind == 1:
+        other = rng.integers(0, 256, image.shape, dtype=np.uint8)
+    elif kind == 2:
+        other = np.zeros_like(image)
+    else:
+        return image
+    return np.where(mask[..., None], image, other)
+
+
+def _without_fine_detail(image: Image, zoom: float) -> Image:
+    """Blurred, if it is to be shrunk, so that nothing aliases."""
+    if zoom >= 1:
+        return image
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.5 * np.sqrt(zoom**-2 - 1)), np.uint8)
+
+
+def _background(
+    size: tuple[int, ...], backgrounds: Sequence[Path], rng: np.random.Generator
+) -> Image:
+    if not backgrounds:
+        return _draw_background(size, rng)
+    return cut_piece(_read_background(backgrounds[int(rng.integers(len(backgrounds)))]), size, rng)
+
+
+def _draw_background(size: tuple[int, ...], rng: np.random.Generator) -> Image:
+    """Blots of random colours on a mottled ground."""
+    height, width = size
+    cells = rng.uniform(2, 12, 2)
+    low, high = rng.integers(0, 256, (2, 3)).astype(np.uint8)
+    drawn = blend(noise(rng, width, height, (cells[0], cells[1])), low, high)
+    for _ in range(SHAPES):
+        centre = rng.uniform((0, 0), (width, height)).astype(int).tolist()
+        axes = rng.uniform(0.02, 0.2, 2) * max(size)
+        color = rng.integers(0, 256, 3).tolist()
+        cv2.ellipse(
+            drawn, centre, axes.astype(int).tolist(), rng.uniform(0, 180), 0, 360, color, -1
+        )
+    return drawn
+
+
+@lru_cache(maxsize=64)
+def _read_background(path: Path) -> Picture:
+    image = read_image(path)
+    return Picture(image, np.ones(image.shape[:2], np.float32))

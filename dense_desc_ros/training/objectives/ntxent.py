@@ -1,0 +1,117 @@
+"""Pixelwise NT-Xent: normalised temperature-scaled cross-entropy of corresponding descriptors.
+
+Source: Adrian et al., "Efficient and Robust Training of Dense Object Nets for Multi-Object Robot
+Manipulation" (ICRA 2022), after Chen et al., "A Simple Framework for Contrastive Learning of Visual
+Representations" (2020).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.keypoints import feature_centres
+from dense_desc_ros.network import DescriptorNetwork
+from dense_desc_ros.training.objectives import Batch
+
+
+@dataclass(frozen=True)
+class NtxentConfig:
+    """Settings of the objective.
+
+    Attributes:
+        points: correspondences in a pair.
+        temperature: τ; the smaller, the more the nearest wrong places count.
+        exclusion: what lies nearer to a point than this is no other point, pixels.
+    """
+
+    points: int = 512
+    temperature: float = 0.07
+    exclusion: float = 12.0
+
+    def __post_init__(self) -> None:
+        for name in ("points", "temperature"):
+            if getattr(self, name) <= 0:
+                raise InvalidInputError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+class NtxentObjective:
+    """NT-Xent of corresponding pixels with all features of both views as negatives.
+
+    The batch holds `pixels` (B, 2, N, 2), where [b, 0, n] and [b, 1, n] show the same point.
+    """
+
+    def __init__(self, config: NtxentConfig) -> None:
+        self.config = config
+
+    def __call__(
+        self, network: DescriptorNetwork, features: Tensor, batch: Batch
+    ) -> dict[str, Tensor]:
+        size, pixels = batch["images"].shape[-2:], batch["pixels"]
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float()
+            descriptors = sample_batch(features, pixels.flatten(0, 1), size)
+            a, b = descriptors.unflatten(0, (-1, 2)).unbind(dim=1)
+            negatives = features.flatten(2).transpose(1, 2).unflatten(0, (-1, 2)).flatten(1, 2)
+            stride = network.config.output_stride
+            near = near_features(pixels, features.shape[-2:], stride, self.config.exclusion)
+            loss = ntxent(a, b, negatives, near, self.config.temperature)
+        return {"loss": loss, "accuracy": retrieval_accuracy(a.detach(), b.detach())}
+
+
+def ntxent(a: Tensor, b: Tensor, negatives: Tensor, excluded: Tensor, temperature: float) -> Tensor:
+    """NT-Xent of corresponding descriptors, averaged over all of them as anchors.
+
+    For an anchor z_i with its counterpart z_j and negatives z_k,
+    l_ij = -log( exp(z_i·z_j / τ) / (exp(z_i·z_j / τ) + Σ_k exp(z_i·z_k / τ)) ), z of length one.
+
+    Args:
+        a, b: (B, N, D) descriptors; a[i, n] and b[i, n] are of the same surface point.
+        negatives: (B, M, D) descriptors of other points of the same two views. Those of other
+            pairs are not used: another picture may well show the same object.
+        excluded: (B, N, M) bool, where a negative is too near to the point to count as another.
+        temperature: τ > 0.
+
+    Returns:
+        A scalar, zero when every anchor is infinitely closer to its counterpart than to the rest.
+    """
+    a, b, negatives = (functional.normalize(x, dim=2) for x in (a, b, negatives))
+    positive = (a * b).sum(dim=2, keepdim=True) / temperature
+    losses = []
+    for anchor in (a, b):
+        negative = anchor @ negatives.transpose(1, 2) / temperature
+        logits = torch.cat([positive, negative.masked_fill(excluded, -torch.inf)], dim=2)
+        losses.append(logits.logsumexp(dim=2) - positive[..., 0])
+    return torch.stack(losses).mean()
+
+
+def sample_batch(features: Tensor, pixels: Tensor, size: torch.Size) -> Tensor:
+    """Descriptors (B, N, D) of features (B, D, h, w) at pixels (B, N, 2); `size` of images (H, W).
+
+    The same interpolation as `matching.sample`, with PyTorch's kernel, whose gradient is fast.
+    """
+    extent = pixels.new_tensor([size[1], size[0]])
+    grid = ((pixels + 0.5) / extent * 2 - 1)[:, :, None]
+    sampled = functional.grid_sample(
+        features, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return sampled[..., 0].transpose(1, 2)
+
+
+def near_features(pixels: Tensor, grid: torch.Size, stride: int, radius: float) -> Tensor:
+    """Which features (B, N, 2·h·w) of two views lie within `radius` px of pixels (B, 2, N, 2).
+
+    Features are numbered view by view and row by row; `grid` is (h, w).
+    """
+    centres = feature_centres(grid, stride, pixels.device)
+    near = torch.cdist(pixels, centres.expand(*pixels.shape[:2], -1, -1)) < radius
+    return torch.cat(near.unbind(dim=1), dim=2)
+
+
+def retrieval_accuracy(a: Tensor, b: Tensor) -> Tensor:
+    """Share of descriptors a (B, N, D) that are most similar to their counterpart in b."""
+    similarity = functional.normalize(a, dim=2) @ functional.normalize(b, dim=2).transpose(1, 2)
+    truth = torch.arange(a.shape[1], device=a.device)
+    return (similarity.argmax(dim=2) == truth).float().mean()
