@@ -9,6 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from dense_desc_ros.data.frames import Track
+from dense_desc_ros.evaluation.auroc import auroc
 
 NEAR_PX = 20.0
 
@@ -104,7 +105,7 @@ def summarize(results: Sequence[PointResult]) -> dict[str, Any]:
         "median_mm": _or_none(_nanmedian([r.error_mm for r in seen])),
         "score_visible": _or_none(scores[0].mean()) if seen else None,
         "score_hidden": _or_none(scores[1].mean()) if hidden else None,
-        "auroc": _auroc(*scores) if seen and hidden else None,
+        "auroc": auroc(*scores) if seen and hidden else None,
         "points": [
             {k: _or_none(v) if isinstance(v, float) else v for k, v in asdict(r).items()}
             for r in results
@@ -146,9 +147,3 @@ def _nanmedian(values: Sequence[float]) -> float:
 def _or_none(value: float) -> float | None:
     """JSON has no NaN."""
     return float(value) if math.isfinite(value) else None
-
-
-def _auroc(positive: np.ndarray, negative: np.ndarray) -> float:
-    greater = positive[:, None] > negative
-    equal = positive[:, None] == negative
-    return float((greater + 0.5 * equal).mean())
