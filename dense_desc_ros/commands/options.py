@@ -1,0 +1,31 @@
+"""What commands share: options, and how results are shown."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Weights = Annotated[Path, typer.Option(help="Safetensors file written by `dense-desc train`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
+
+
+def show(result: dict[str, Any], rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print the result as JSON, or the rows, which have the same keys, as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    table = Table(*rows[0].keys())
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_cell(v) for v in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
