@@ -21,6 +21,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", glob("launch/*.py")),
         (f"share/{NAME}/config", glob("config/*.yaml") + glob("config/*.rviz")),
+        (f"share/{NAME}/config/train", glob("config/train/*.yaml")),
     ],
     install_requires=["setuptools"],
     zip_safe=True,
