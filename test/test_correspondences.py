@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from posed_scene import CAMERA, hide_top, look_at, nearby, sphere
 
-from dense_desc_ros.camera import FloatArray
+from dense_desc_ros.camera import FloatArray, PinholeCamera
 from dense_desc_ros.data.correspondences import (
     by_canonical,
     by_geometry,
@@ -137,3 +137,17 @@ def test_frames_that_cannot_be_compared() -> None:
     for pixel in ((-0.6, 0), (0, 239.5), (np.nan, 0)):
         with pytest.raises(InvalidInputError, match="on the image"):
             by_geometry(a, a, [pixel])
+
+
+def test_a_sheet_is_not_seen_through():
+    camera = PinholeCamera(100.0, 100.0, 31.5, 23.5, 64, 48)
+    before, behind = np.eye(4), np.diag([1.0, -1.0, -1.0, 1.0])
+    before[2, 3], behind[2, 3] = -0.5, 0.5
+    image, depth = np.zeros((48, 64, 3), np.uint8), np.full((48, 64), 0.5, np.float32)
+    mask = np.ones((48, 64), bool)
+    a, b = (
+        PosedFrame(image, depth, camera, pose, mask, None, 1, "sheet") for pose in (before, behind)
+    )
+    pixels = np.array([[31.0, 23.0], [40.0, 10.0], [0.0, 0.0]])
+    assert by_geometry(a, a, pixels)[1].all()
+    assert not by_geometry(a, b, pixels)[1].any()

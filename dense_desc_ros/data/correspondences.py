@@ -27,8 +27,8 @@ def by_geometry(
 
     Returns:
         Pixels (N, 2) in b, NaN where a has no depth or the point is behind b's camera; and (N,)
-        whether the point is visible there: on the image and on b's mask, and its depth agrees with
-        b's to 5 mm + 1 %.
+        whether the point is visible there: on the image and on b's mask, its depth agrees with b's
+        to 5 mm + 1 %, and b does not see it from behind, through a sheet thinner than that.
 
     Raises:
         InvalidInputError: frames of different objects, or pixels outside of a's image.
@@ -43,7 +43,9 @@ def by_geometry(
     T_b_a = np.linalg.inv(b.T_object_camera) @ a.T_object_camera
     points_b = points_a @ T_b_a[:3, :3].T + T_b_a[:3, 3]
     pixels_b = b.camera.project(points_b)
-    visible = _inside(b, pixels_b)
+    normals_b = _normals(a, pixels) @ T_b_a[:3, :3].T
+    from_behind = np.sum(normals_b * points_b, axis=1) > 0  # False where a's surface is unknown
+    visible = _inside(b, pixels_b) & ~from_behind
     at = _at(b, pixels_b[visible])
     expected = points_b[visible, 2]
     tolerance = DEPTH_TOLERANCE + DEPTH_TOLERANCE_RELATIVE * expected
@@ -103,6 +105,17 @@ def sample_correspondences(
     pixels_a = np.stack([columns[chosen], rows[chosen]], axis=1).astype(float)
     pixels_b, visible = (by_canonical if canonical else by_geometry)(a, b, pixels_a)
     return pixels_a[visible][:count], pixels_b[visible][:count]
+
+
+def _normals(frame: PosedFrame, pixels: FloatArray) -> FloatArray:
+    """Normals (N, 3), of any length, towards the camera that sees the surface at pixels (N, 2)."""
+    last = np.array([frame.camera.width, frame.camera.height]) - 1
+    sides = []
+    for step in ((1, 0), (0, 1)):
+        ends = [np.clip(pixels + sign * np.array(step), 0, last) for sign in (1, -1)]
+        after, before = (frame.camera.back_project(e, frame.depth[_at(frame, e)]) for e in ends)
+        sides.append(after - before)
+    return np.cross(sides[1], sides[0])
 
 
 def _at(frame: PosedFrame, pixels: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
