@@ -1,5 +1,7 @@
 """The training step and the validation step, as a Lightning module."""
 
+import copy
+
 import lightning
 import numpy as np
 import torch
@@ -23,22 +25,29 @@ class DescriptorTraining(lightning.LightningModule):
 
     def __init__(self, network: DescriptorNetwork, config: TrainingConfig) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
-        self.config = config
+        self.network, self.config = network, config
         self.objective = make_objective(config)
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "cuda":  # on the CPU, gradients take a tenth longer that way
+            self.network.to(memory_format=torch.channels_last)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         images = batch["images"].flatten(0, 1).float().div_(255)
-        features = self.network(images.contiguous(memory_format=torch.channels_last))
+        features = self.network(images)
         values = self.objective(self.network, features, batch)
         loss = values.pop("loss")
         self.log("loss", loss, prog_bar=True)
         self.log_dict({name: value.detach() for name, value in values.items()}, prog_bar=True)
         return loss
 
+    def snapshot(self) -> DescriptorModel:
+        """A model with the weights as they are now, which leaves those in training alone."""
+        return DescriptorModel(copy.deepcopy(self.network), device=str(self.device))
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """AUC of PCK of matching whole frames, without augmentation."""
-        model = DescriptorModel(self.network, device=str(self.device))
+        model = self.snapshot()
         for images, pixels in zip(batch["images"], batch["pixels"], strict=True):
             a, b = images.permute(0, 2, 3, 1).cpu().numpy()
             truth_a, truth_b = pixels.cpu().numpy()

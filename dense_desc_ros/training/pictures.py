@@ -14,8 +14,8 @@ from torch import Tensor
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera
 from dense_desc_ros.descriptors import DescriptorModel
-from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.pictures import DescriptorColors
+from dense_desc_ros.training.module import DescriptorTraining
 
 Picture = npt.NDArray[np.uint8]
 SHOWN_CORRESPONDENCES = 16
@@ -25,12 +25,11 @@ class TensorBoardPictures(Callback):
     """The first pairs of views, once, and what the network makes of them, every epoch.
 
     Args:
-        network: what is trained.
         samples: items of the training's data set.
     """
 
-    def __init__(self, network: DescriptorNetwork, samples: Sequence[dict[str, Tensor]]) -> None:
-        self.network, self.samples = network, samples
+    def __init__(self, samples: Sequence[dict[str, Tensor]]) -> None:
+        self.samples = samples
         self.views = [
             [np.ascontiguousarray(view) for view in item["images"].permute(0, 2, 3, 1).numpy()]
             for item in samples
@@ -44,14 +43,14 @@ class TensorBoardPictures(Callback):
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        model = DescriptorModel(self.network, device=str(module.device))
+        assert isinstance(module, DescriptorTraining)
+        model = module.snapshot()
         colors = DescriptorColors()
         described = [[colors(model.describe(view)) for view in pair] for pair in self.views]
         _add(trainer, "descriptors", draw_pairs(described, []))
-        if self.network.config.keypoints:
+        if model.config.network.keypoints:
             found = [self._keypoints(model, number) for number in range(len(self.views))]
             _add(trainer, "keypoints", draw_pairs(self.views, found))
-        self.network.train()
 
     def _keypoints(self, model: DescriptorModel, number: int) -> FloatArray:
         found = []

@@ -67,7 +67,7 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(config.seed, verbose=False)
     network = _make_network(config, checkpoint)
-    callbacks = [TensorBoardPictures(network, data.samples), *_checkpoints(config, out)]
+    callbacks = [TensorBoardPictures(data.samples), *_checkpoints(config, out)]
     trainer = Trainer(
         accelerator=ACCELERATORS[device],
         devices=devices or (1 if device == "cpu" else "auto"),

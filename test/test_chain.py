@@ -1,0 +1,69 @@
+"""The whole chain of docs/training.md as a user types it, small: generate, train, evaluate."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+CONFIG = {
+    "twins": {"crop": [96, 128], "path": "elsewhere"},
+    "network": {"backbone": "resnet18", "descriptor_dim": 8, "keypoints": 8},
+    "keypoint": {"weights": {"consistency": 10.0}},
+    "optimisation": {"steps": 4, "batch_size": 1},
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    def dense_desc(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "dense_desc_ros.cli", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=170)
+
+    return dense_desc
+
+
+def test_from_nothing_to_figures(run, tmp_path):
+    size = ("--size", "160", "120", "--instances", "2")
+    for name, options in {
+        "train": ("--views", "4"),
+        "clutter": ("--views", "10", "--clutter", "--seed", "1"),
+    }.items():
+        done = run("generate", "--out", f"data/{name}", *size, *options)
+        assert done.returncode == 0, done.stderr
+
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(CONFIG))
+    done = run("train", "--config", "small.yaml", "--data", "data/train", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    weights = "runs/small/weights.safetensors"
+    assert (tmp_path / weights).exists()
+
+    for split, data in {
+        "novel-view": "data/train",
+        "cross-instance": "data/train",
+        "absent": "data/clutter",
+    }.items():
+        asked = ("--split", split, "--data", data, "--pairs", "2", "--seeds", "0")
+        done = run("evaluate", "--weights", weights, *asked, "--out", split, "--json")
+        assert done.returncode == 0, done.stderr
+        figures = json.loads(done.stdout)
+        assert figures["split"] == split and len(figures["pck"]) == 100
+        assert 0 <= figures["auc"] <= 1 and "auc_cosine" in figures and "median_px" in figures
+        assert ("auroc" in figures) == (split == "absent")
+        assert (tmp_path / split / "index.html").stat().st_size > 10_000
+
+
+def test_wrong_keys_and_data_end_in_one_line(run, tmp_path):
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(CONFIG | {"keypiont": {}}))
+    (tmp_path / "right.yaml").write_text(yaml.safe_dump(CONFIG))
+    for arguments, said in (
+        (("--config", "wrong.yaml"), "wrong.yaml: unknown key keypiont"),
+        (("--config", "right.yaml", "--data", "nowhere"), "nowhere"),
+        ((), "--config or --images"),
+    ):
+        done = run("train", *arguments)
+        assert done.returncode == 2
+        assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+        assert said in done.stderr
