@@ -271,14 +271,15 @@ def test_models(tmp_path: Path) -> None:
 
     info = json.loads((tmp_path / "models_info.json").read_text())
     assert list(info) == ["5", "12"]
-    back = trimesh.load(tmp_path / "obj_000005.ply", process=False)
-    corners = mesh.vertices[mesh.faces] * 1000  # of no interest: the order of vertices
-    np.testing.assert_allclose(back.vertices[back.faces], corners, atol=1e-4)
-    fields = back.metadata["_ply_raw"]["vertex"]["data"]
+    raw = trimesh.load(tmp_path / "obj_000005.ply", process=False).metadata["_ply_raw"]
+    fields = raw["vertex"]["data"]
+    vertices = np.stack([fields[axis] for axis in "xyz"], axis=1)
+    np.testing.assert_allclose(vertices, mesh.vertices * 1000, atol=1e-4)
+    np.testing.assert_array_equal(raw["face"]["data"]["vertex_indices"]["f1"], mesh.faces)
     np.testing.assert_allclose(fields["canonical_y"], mesh.canonical[:, 1], atol=1e-6)
     np.testing.assert_allclose(fields["texture_v"], 1 - mesh.uv[:, 1], atol=1e-6)
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "obj_000005.png")), mesh.texture)
-    spread = np.linalg.norm(back.vertices[:, None] - back.vertices[None, ::50], axis=-1)
+    spread = np.linalg.norm(vertices[:, None] - vertices[None, ::50], axis=-1)
     assert spread.max() <= info["5"]["diameter"] * (1 + 1e-6) < 1.1 * spread.max()
 
 
