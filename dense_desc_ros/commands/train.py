@@ -38,7 +38,7 @@ def train(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="Optimisation steps.", show_default="1200, or the config's"),
+        typer.Option(help="Optimisation steps.", show_default="1400, or the config's"),
     ] = None,
     precision: Annotated[
         str | None,

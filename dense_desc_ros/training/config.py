@@ -77,7 +77,7 @@ class OptimisationConfig:
         precision: as Lightning names it, one of PRECISIONS.
     """
 
-    steps: int = 1200
+    steps: int = 1400
     batch_size: int = 2
     learning_rate: float = 1e-3
     precision: str = "32-true"
