@@ -124,6 +124,11 @@ def test_all_interfaces_are_built() -> None:
 
 
 @pytest.mark.skipif(COLCON is None, reason="colcon is not installed")
+def files_under(folder: Path) -> set[Path]:
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path for path in found if path.suffix != ".pyc"}
+
+
 def test_colcon_installs_where_ros_looks(tmp_path: Path) -> None:
     listed = run([COLCON, "list", "--names-only", "--base-paths", *map(str, PACKAGES)], tmp_path)
     assert sorted(listed.stdout.split()) == ["dense_desc_interfaces", "dense_desc_ros"]
@@ -135,5 +140,5 @@ def test_colcon_installs_where_ros_looks(tmp_path: Path) -> None:
     for script in ("dense-desc", "descriptor_node"):
         assert (prefix / "lib/dense_desc_ros" / script).stat().st_mode & 0o111
     for folder in ("launch", "config"):
-        ours = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
-        assert {path.name for path in (prefix / "share/dense_desc_ros" / folder).iterdir()} == ours
+        installed = prefix / "share/dense_desc_ros" / folder
+        assert files_under(installed) == files_under(ROOT / folder)
