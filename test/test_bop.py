@@ -18,7 +18,7 @@ from posed_scene import empty, look_at, sphere
 from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.data.bop import BopFrames
 from dense_desc_ros.data.bop_format import decode_canonical, encode_canonical
-from dense_desc_ros.data.bop_models import add_models_info, model_info, write_model
+from dense_desc_ros.data.bop_models import add_model_info, model_info, write_model
 from dense_desc_ros.data.bop_writer import Annotation, BopWriter, SceneWriter
 from dense_desc_ros.data.mesh import Mesh
 from dense_desc_ros.data.objects import make_object
@@ -266,8 +266,8 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
 def test_models(tmp_path: Path) -> None:
     mesh = make_object("mugs", 0)
     write_model(tmp_path, 5, mesh)
-    add_models_info(tmp_path, {5: model_info(mesh)})
-    add_models_info(tmp_path, {12: {"diameter": 1.0}})
+    add_model_info(tmp_path, 5, model_info(mesh))
+    add_model_info(tmp_path, 12, {"diameter": 1.0})
 
     info = json.loads((tmp_path / "models_info.json").read_text())
     assert list(info) == ["5", "12"]

@@ -1,6 +1,10 @@
 """The models of a BOP data set: meshes as PLY in millimetres, textures, and models_info.json."""
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -70,17 +74,28 @@ def model_info(mesh: Mesh) -> dict[str, float]:
     return info
 
 
-def add_models_info(folder: Path, infos: dict[int, dict[str, float]]) -> None:
-    """Enter models, by object id, into models_info.json; others in it stay.
+def add_model_info(folder: Path, object_id: int, info: dict[str, float]) -> None:
+    """Enter a model into models_info.json; several processes may do so at the same time.
 
     Raises:
         DataError: the file is malformed or cannot be written.
     """
     path = folder / INFO_FILE
-    known = read_json(path) if path.exists() else {}
-    known |= {str(object_id): info for object_id, info in infos.items()}
-    ordered = {key: known[key] for key in sorted(known, key=lambda key: (len(key), key))}
     try:
-        write_atomically(path, json.dumps(ordered, indent=1).encode() + b"\n")
+        with _locked(folder):
+            known = read_json(path) if path.exists() else {}
+            known[str(object_id)] = info
+            ordered = {key: known[key] for key in sorted(known, key=lambda key: (len(key), key))}
+            write_atomically(path, json.dumps(ordered, indent=1).encode() + b"\n")
     except OSError as error:
         raise DataError(f"cannot write {path}: {error}") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from dense_desc_ros.camera import PinholeCamera
-from dense_desc_ros.data.bop_models import add_models_info
 from dense_desc_ros.data.bop_writer import BopWriter, write_camera
 from dense_desc_ros.data.contact_sheet import write_contact_sheet
 from dense_desc_ros.data.generate_scene import (
@@ -74,8 +73,7 @@ def generate(
     jobs = [SceneJob(config, out, cycles, i, chunk) for i in numbers for chunk in chunks]
     todo = [job for job in jobs if not writer.is_complete(job.number)]
     if todo:
-        infos = _run(todo, min(workers, len(todo)))
-        add_models_info(out / "models", infos)
+        _run(todo, min(workers, len(todo)))
         write_contact_sheet(out / config.split, out / "contact_sheet.png")
     frames = sum(len(job.views) for job in todo)
     return GenerateResult(frames, len(jobs) - len(todo), time.monotonic() - start)
@@ -105,8 +103,8 @@ def _begin(config: GenerateConfig, out: Path) -> None:
     write_camera(out, camera)  # the middle of those that the images' own are drawn around
 
 
-def _run(jobs: list[SceneJob], workers: int) -> dict[int, dict[str, float]]:
-    """Write scenes in processes of their own, with a progress bar; returns models' infos."""
+def _run(jobs: list[SceneJob], workers: int) -> None:
+    """Write scenes in processes of their own, with a progress bar."""
     context = multiprocessing.get_context("spawn")
     done: multiprocessing.Queue[int] = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -130,10 +128,9 @@ def _run(jobs: list[SceneJob], workers: int) -> dict[int, dict[str, float]]:
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-        return dict(future.result() for future in futures)
 
 
-def _raise_first(futures: list[Future[tuple[int, dict[str, float]]]]) -> None:
+def _raise_first(futures: list[Future[None]]) -> None:
     for future in futures:
         if future.done() and not future.cancelled():
             try:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from dense_desc_ros.camera import PinholeCamera
-from dense_desc_ros.data.bop_models import model_info, write_model
+from dense_desc_ros.data.bop_models import add_model_info, model_info, write_model
 from dense_desc_ros.data.bop_writer import Annotation, BopWriter
 from dense_desc_ros.data.instances import Instances
 from dense_desc_ros.data.rendering.cycles import CyclesConfig, cycles_colors
@@ -113,8 +113,8 @@ def set_up_worker(done: "multiprocessing.Queue[int]", threads: int) -> None:
     os.environ["LP_NUM_THREADS"] = str(threads)  # of Mesa's software renderer
 
 
-def write_scene(job: SceneJob) -> tuple[int, dict[str, float]]:
-    """Render and write a scene and its model; returns the model's number and info.
+def write_scene(job: SceneJob) -> None:
+    """Render and write a scene and its model.
 
     Raises:
         DataError: this machine cannot render, the disk is full, or a mesh is broken.
@@ -123,6 +123,7 @@ def write_scene(job: SceneJob) -> tuple[int, dict[str, float]]:
     instances = Instances(config.objects, config.mesh_size)
     mesh = instances.make(job.instance)
     write_model(job.out / "models", job.object_id, mesh)
+    add_model_info(job.out / "models", job.object_id, model_info(mesh))
     rng = np.random.default_rng([config.seed, job.number])
     scene = random_scene(rng, mesh, instances.others(), config.view)
     sampler, caster = ViewSampler(scene, config.view), RayCaster(scene, _threads)
@@ -135,7 +136,6 @@ def write_scene(job: SceneJob) -> tuple[int, dict[str, float]]:
             writer.add(number, image, layers.depth, view.camera, T_camera_world, annotations)
             if _done is not None:
                 _done.put(1)
-    return job.object_id, model_info(mesh)
 
 
 def _view(job: SceneJob, number: int, sampler: ViewSampler, caster: RayCaster) -> View:
