@@ -15,6 +15,13 @@ Configuration = TypeVar("Configuration")
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
+def require_positive(settings: object, *names: str) -> None:
+    """Raise InvalidInputError unless these attributes of the settings are above zero."""
+    for name in names:
+        if getattr(settings, name) <= 0:
+            raise InvalidInputError(f"{name} must be positive, got {getattr(settings, name)}")
+
+
 class _Loader(yaml.SafeLoader):
     """Reads 1e-3 as the number it is in YAML 1.2; in 1.1 it lacks a point and a sign."""
 

@@ -191,3 +191,15 @@ def test_other_errors(quad: Mesh, tmp_path: Path) -> None:
             Mesh(CORNERS, wrong)
     with pytest.raises(InvalidInputError, match="finite"):
         Mesh(np.full((4, 3), np.nan), SQUARE)
+
+
+@pytest.mark.parametrize("name", ["../../secret.png", "/{tmp}/secret.png"])
+def test_a_mesh_file_cannot_reach_outside_of_its_model(
+    shapenet: Path, tmp_path: Path, name: str
+) -> None:
+    write_image(tmp_path / "secret.png", np.zeros((8, 8, 3), np.uint8))
+    name = name.format(tmp=str(tmp_path).lstrip("/"))
+    materials = shapenet / "models" / "model_normalized.mtl"
+    materials.write_text(materials.read_text().replace("../images/texture0.png", name))
+    with pytest.raises(DataError, match=r"secret.png.* is outside of"):
+        load_mesh(shapenet)

@@ -144,7 +144,7 @@ def test_unusable_frames_are_counted(
         (lambda content: content.update(w="wide"), "transforms.json: 'w'"),
         (lambda content: content.update(fl_y=0), "transforms.json: focal lengths"),
         (lambda content: content.update(frames={}), "transforms.json: 'frames'"),
-        (lambda content: content.update(frames=[]), "no usable frame: the list is empty"),
+        (lambda content: content.update(frames=[]), "no usable frame: there is none at all"),
         (lambda content: content.update(camera_model="OPENCV_FISHEYE"), "'camera_model'"),
         (
             lambda content: content["frames"][0].update(transform_matrix=[1]),
@@ -165,3 +165,11 @@ def test_picture_of_another_size(capture: Path) -> None:
     write_image(capture / "images" / "0.png", FRAMES[0].image[:100])
     with pytest.raises(DataError, match="transforms.json: images/0.png: camera is"):
         open_posed_frames(capture)[0]
+
+
+@pytest.mark.parametrize("key", ["file_path", "depth_file_path", "mask_path"])
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png"])
+def test_a_capture_cannot_reach_outside_of_its_folder(capture: Path, key: str, name: str) -> None:
+    change(capture, lambda content: content["frames"][0].update({key: name}))
+    with pytest.raises(DataError, match=f"transforms.json: '{key}' of a frame.*outside of"):
+        open_posed_frames(capture)

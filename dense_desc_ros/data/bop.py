@@ -18,7 +18,13 @@ from dense_desc_ros.data.bop_format import (
     find_color,
     find_scenes,
 )
-from dense_desc_ros.data.posed import NO_OBJECT, PosedFrame, is_rigid
+from dense_desc_ros.data.posed import (
+    NO_OBJECT,
+    PosedFrame,
+    check_index,
+    check_usable,
+    is_rigid,
+)
 from dense_desc_ros.data.reading import (
     number,
     numbers,
@@ -113,19 +119,14 @@ class BopFrames:
         self.groups: Mapping[int, Sequence[int]] = dict(groups)
         self.visible_fraction: Sequence[float] = self._fractions
         self.skipped: Mapping[str, int] = dict(self._skipped)
-        if not self._views:
-            left_out = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
-            raise DataError(
-                f"{self.path} has no usable frame: {left_out or 'its scenes are empty'}"
-            )
+        check_usable(self, self.path)
 
     def __len__(self) -> int:
         return len(self._views)
 
     def __getitem__(self, index: int) -> PosedFrame:
         """Read a frame: IndexError or DataError as `PosedFrames` says."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"{self.path} has frames 0 to {len(self) - 1}, not {index}")
+        check_index(self, index, self.path)
         view = self._views[index]
         color, mask = view.color, view.mask
         if color is None or (mask is None and view.object_id != NO_OBJECT):

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dense_desc_ros.data.mesh import Mesh, load_mesh
+from dense_desc_ros.data.mesh import SHAPENET_MODEL, Mesh, load_mesh
+from dense_desc_ros.data.mesh_files import SUFFIXES
 from dense_desc_ros.data.objects import CATEGORIES, make_object
 from dense_desc_ros.errors import DataError, InvalidInputError
-
-SUFFIXES = (".obj", ".glb", ".ply")
-SHAPENET_MODEL = Path("models") / "model_normalized.obj"
 
 
 class Instances:

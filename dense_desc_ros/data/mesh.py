@@ -14,9 +14,9 @@ from dense_desc_ros.data.mesh_files import read_mesh_file
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.files import write_atomically
 
-CREASE = (
-    0.85  # cosine between a vertex' own normal and that of its position, below it an edge stays
-)
+# Cosine between a vertex' own normal and that of its position, below which an edge stays.
+CREASE = 0.85
+SHAPENET_MODEL = Path("models") / "model_normalized.obj"  # in a model's folder of ShapeNetCore
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ def load_mesh(path: str | Path, size: float | None = None) -> Mesh:
     path = Path(path)
     if size is not None and not size > 0:
         raise InvalidInputError(f"the size of a mesh must be positive, got {size}")
-    model = path / "models" / "model_normalized.obj" if path.is_dir() else path
+    model = path / SHAPENET_MODEL if path.is_dir() else path
     surface = read_mesh_file(model)
     vertices = surface.vertices
     if path.is_dir():

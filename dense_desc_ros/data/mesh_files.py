@@ -14,6 +14,7 @@ from trimesh.resolvers import FilePathResolver
 
 from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.data.atlas import Patch, painted_triangles, solid, stacked, textured
+from dense_desc_ros.data.reading import path_inside
 from dense_desc_ros.errors import DataError
 
 SUFFIXES = (".obj", ".glb", ".ply")
@@ -35,14 +36,16 @@ class _Assets(FilePathResolver):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), allow_anywhere=True)  # ShapeNetCore's are in ../images
+        self._folder = path.absolute().parent
         self.problems: list[str] = []
 
     def get(self, name: str) -> bytes:
         try:
+            path_inside(self._folder.parent, str(self._folder / name.strip()))
             content: bytes = super().get(name)
             if Path(name.strip()).suffix.lower() in Image.registered_extensions():
                 Image.open(io.BytesIO(content)).load()
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, DataError) as error:
             missing = isinstance(error, FileNotFoundError)
             self.problems.append(f"{name.strip()} is missing" if missing else f"{name}: {error}")
             raise

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera
-from dense_desc_ros.data.posed import PosedFrame, is_rigid
+from dense_desc_ros.data.posed import PosedFrame, check_index, check_usable, is_rigid
 from dense_desc_ros.data.reading import (
     number,
     numbers,
+    path_inside,
     read_color,
     read_depth,
     read_json,
@@ -32,7 +33,7 @@ INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")  # in OpenCV's order
 FISHEYE = "OPENCV_FISHEYE"
 OPTICAL_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
-MILLIMETRE = 1e-3
+DEPTH_SCALE = 1e-3  # metres to a count, unless transforms.json says otherwise
 
 
 class NerfstudioFrames:
@@ -65,24 +66,21 @@ class NerfstudioFrames:
                 f"{self.path}: 'camera_model' {FISHEYE} cannot be read; undistort first"
             )
         key = "depth_unit_scale_factor"
-        self._depth_scale = number(self._content, key, self.path, MILLIMETRE)
+        self._depth_scale = number(self._content, key, self.path, DEPTH_SCALE)
         reasons = [self._unusable(frame) for frame in frames]
         self._frames = [f for f, reason in zip(frames, reasons, strict=True) if reason is None]
         self.skipped: Mapping[str, int] = dict(Counter(each for each in reasons if each))
         self.groups: Mapping[int, Sequence[int]] = {0: range(len(self))}
         self.without_object: Sequence[int] = ()
         self.visible_fraction: Sequence[float] = (1.0,) * len(self)
-        if not self._frames:
-            left_out = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
-            raise DataError(f"{self.path} has no usable frame: {left_out or 'the list is empty'}")
+        check_usable(self, self.path)
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, index: int) -> PosedFrame:
         """Read a frame: IndexError or DataError as `PosedFrames` says."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"{self.path} has frames 0 to {len(self) - 1}, not {index}")
+        check_index(self, index, self.path)
         frame = self._frames[index]
         camera, distortion = self._camera(frame)
         size = (camera.width, camera.height)
@@ -123,7 +121,10 @@ class NerfstudioFrames:
         name = frame.get(key)
         if not isinstance(name, str):
             raise DataError(f"{self.path}: {key!r} of a frame must be a path, got {name!r}")
-        return self.path.parent / name
+        try:
+            return path_inside(self.path.parent, name)
+        except DataError as error:
+            raise DataError(f"{self.path}: {key!r} of a frame: {error}") from error
 
     def _pose(self, frame: Mapping[str, Any]) -> FloatArray:
         matrix = numbers(frame, "transform_matrix", 16, self.path).reshape(4, 4)

@@ -105,6 +105,19 @@ def open_posed_frames(path: str | Path) -> PosedFrames:
     return BopFrames(path)
 
 
+def check_index(frames: PosedFrames, index: int, path: Path) -> None:
+    """Raise IndexError unless there is such a frame."""
+    if not 0 <= index < len(frames):
+        raise IndexError(f"{path} has frames 0 to {len(frames) - 1}, not {index}")
+
+
+def check_usable(frames: PosedFrames, path: Path) -> None:
+    """Raise DataError, with the reasons why frames were left out, unless one is usable."""
+    if not len(frames):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in frames.skipped.items())
+        raise DataError(f"{path} has no usable frame: {reasons or 'there is none at all'}")
+
+
 def is_rigid(T_a_b: FloatArray) -> bool:
     """Whether a matrix (4, 4) is finite and a rotation with a translation."""
     rotation = T_a_b[:3, :3]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,19 @@ from dense_desc_ros.errors import DataError
 
 PNG_END = b"IEND\xaeB`\x82"
 GREY_16_BITS = ("I;16", "I;16B", "I;16L", "I")
+
+
+def path_inside(folder: Path, name: str) -> Path:
+    """The file that a name in somebody's file means, relative to a folder.
+
+    Raises:
+        DataError: it is outside of the folder: what was downloaded has no business there. Links
+            inside the folder are the user's own and may lead anywhere.
+    """
+    path = folder / name
+    if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder)):
+        raise DataError(f"{name!r} is outside of {folder}")
+    return path
 
 
 def read_json(path: Path) -> dict[str, Any]:

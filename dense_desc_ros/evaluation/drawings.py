@@ -10,7 +10,7 @@ from dense_desc_ros.evaluation.evaluate import PairResult
 Picture = npt.NDArray[np.uint8]
 
 SHOWN = 16  # matches in a picture
-GOOD_PX, BAD_PX = 0.0, 50.0  # drawn in pure green, and in pure red
+BAD_PX = 50.0  # drawn in pure red; no error at all is pure green
 TRUTH_COLOR = (255, 255, 255)
 
 
@@ -42,7 +42,7 @@ def _pad(picture: Picture, height: int) -> Picture:
 
 
 def _color(error: float) -> tuple[int, int, int]:
-    badness = float(np.clip((error - GOOD_PX) / (BAD_PX - GOOD_PX), 0, 1))
+    badness = float(np.clip(error / BAD_PX, 0, 1))
     return round(255 * min(2 * badness, 1)), round(255 * min(2 - 2 * badness, 1)), 0
 
 

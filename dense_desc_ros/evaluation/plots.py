@@ -13,12 +13,7 @@ from dense_desc_ros.evaluation.pck import THRESHOLDS, auc, pck
 
 def plot_pck(evaluation: Evaluation) -> bytes:
     """PCK@k over k, the mean of the seeds and their spread."""
-    curves = np.array(
-        [
-            pck(np.concatenate([pair.errors for pair in pairs]))
-            for pairs in evaluation.pairs.values()
-        ]
-    )
+    curves = np.array([pck(_errors(pairs)) for pairs in evaluation.pairs.values()])
     mean = curves.mean(axis=0)
     areas = [auc(curve) for curve in curves]
     figure = Figure(figsize=(6.4, 4), dpi=100, layout="constrained")

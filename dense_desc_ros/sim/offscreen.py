@@ -37,7 +37,7 @@ class OffscreenRenderer(mujoco.Renderer):
     def __init__(self, model: mujoco.MjModel, height: int, width: int) -> None:
         try:
             super().__init__(model, height, width)
-        except Exception as error:
+        except Exception as error:  # PyOpenGL's, MuJoCo's, and AttributeErrors of what is missing
             raise DataError(NO_RENDERING.format(error)) from error
 
     def set_texture(self, name: str, picture: npt.NDArray[np.uint8]) -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dense_desc_ros.configuration import read_configuration
+from dense_desc_ros.configuration import read_configuration, require_positive
 from dense_desc_ros.data.augmentation import AugmentationConfig
 from dense_desc_ros.data.twin_augmentation import TwinAugmentationConfig
 from dense_desc_ros.errors import InvalidInputError
@@ -83,9 +83,7 @@ class OptimisationConfig:
     precision: str = "32-true"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise InvalidInputError(f"{name} must be positive, got {getattr(self, name)}")
+        require_positive(self, "steps", "batch_size", "learning_rate")
         if self.precision not in PRECISIONS:
             raise InvalidInputError(
                 f"unknown precision {self.precision!r}: use one of {PRECISIONS}"
@@ -109,9 +107,7 @@ class ValidationConfig:
     patience: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("pairs", "every", "patience"):
-            if getattr(self, name) <= 0:
-                raise InvalidInputError(f"{name} must be positive, got {getattr(self, name)}")
+        require_positive(self, "pairs", "every", "patience")
 
 
 @dataclass(frozen=True)

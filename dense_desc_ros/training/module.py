@@ -45,15 +45,21 @@ class DescriptorTraining(lightning.LightningModule):
         """A model with the weights as they are now, which leaves those in training alone."""
         return DescriptorModel(copy.deepcopy(self.network), device=str(self.device))
 
+    def on_validation_epoch_start(self) -> None:
+        self._validated = self.snapshot()
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """AUC of PCK of matching whole frames, without augmentation."""
-        model = self.snapshot()
+        model = self._validated
         for images, pixels in zip(batch["images"], batch["pixels"], strict=True):
             a, b = images.permute(0, 2, 3, 1).cpu().numpy()
             truth_a, truth_b = pixels.cpu().numpy()
             found = model.describe(b).match(model.describe(a).sample(truth_a)).pixels
             errors = pixel_errors(found.cpu().numpy().astype(np.float64), truth_b, *b.shape[:2])
             self.log(VALIDATION_METRIC, auc(pck(errors)), prog_bar=True, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        del self._validated  # a whole network
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         decayed = [p for p in self.parameters() if p.ndim > 1]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dense_desc_ros import se3
-from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.configuration import require_positive
 from dense_desc_ros.keypoints import expectations
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.objectives import Batch
@@ -43,9 +43,7 @@ class KeypointConfig:
     margin: float = 2.0
 
     def __post_init__(self) -> None:
-        for name in ("huber", "margin"):
-            if getattr(self, name) <= 0:
-                raise InvalidInputError(f"{name} must be positive, got {getattr(self, name)}")
+        require_positive(self, "huber", "margin")
 
 
 class KeypointObjective:

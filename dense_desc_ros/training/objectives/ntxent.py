@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.configuration import require_positive
 from dense_desc_ros.keypoints import feature_centres
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.objectives import Batch
@@ -32,9 +32,7 @@ class NtxentConfig:
     exclusion: float = 12.0
 
     def __post_init__(self) -> None:
-        for name in ("points", "temperature"):
-            if getattr(self, name) <= 0:
-                raise InvalidInputError(f"{name} must be positive, got {getattr(self, name)}")
+        require_positive(self, "points", "temperature")
 
 
 class NtxentObjective:
