@@ -187,6 +187,7 @@ def test_validation_measures_matching_of_whole_frames():
     module = DescriptorTraining(DescriptorNetwork(NTXENT["network"]), configuration(**NTXENT))
     logged = {}
     module.log = lambda name, value, **_: logged.update({name: value})
+    module.on_validation_epoch_start()
     module.validation_step(default_collate([pairs[0]]), 0)
     assert 0 <= logged["validation_auc"] <= 1
 
