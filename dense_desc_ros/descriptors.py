@@ -21,9 +21,10 @@ from dense_desc_ros.errors import DenseDescError, InvalidInputError, WeightsErro
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.keypoints import Keypoints, expectations
 from dense_desc_ros.matching import Matches
-from dense_desc_ros.network import COARSEST_STRIDE, DescriptorNetwork, NetworkConfig
+from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 
 METRICS = ("cosine", "l2")
+LATER_FIELDS = ("keypoints", "input_stride")  # left out at their defaults: fingerprints stay
 
 
 class DescriptorMap:
@@ -147,8 +148,9 @@ class ModelConfig:
 
     def to_json(self) -> str:
         values = asdict(self)
-        if not self.network.keypoints:
-            del values["network"]["keypoints"]  # as before there were any: fingerprints stay
+        for name in LATER_FIELDS:
+            if values["network"][name] == getattr(NetworkConfig, name):
+                del values["network"][name]
         return json.dumps(values, sort_keys=True)
 
     @classmethod
@@ -238,7 +240,8 @@ class DescriptorModel:
         height, width = image.shape[:2]
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         pixels = pixels.permute(2, 0, 1)[None].float().div_(255)
-        padding = (0, -width % COARSEST_STRIDE, 0, -height % COARSEST_STRIDE)
+        whole = self.config.network.coarsest_stride
+        padding = (0, -width % whole, 0, -height % whole)
         if any(padding):
             pixels = functional.pad(pixels, padding, mode="replicate")
         return pixels.contiguous(memory_format=torch.channels_last)

@@ -19,7 +19,8 @@ from torch.nn import functional
 from dense_desc_ros.errors import InvalidInputError
 
 STAGE_CHANNELS = {4: 64, 8: 128, 16: 256, 32: 512}
-COARSEST_STRIDE = max(STAGE_CHANNELS)
+# Probabilities must become sharp: at a learning rate of 1e-3 weights alone need 10 times as long.
+LOGIT_GAIN = 10.0
 BACKBONES = ("resnet18", "resnet34")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -30,27 +31,44 @@ class NetworkConfig:
 
     Attributes:
         backbone: a torchvision ResNet of basic blocks, "resnet18" or "resnet34".
-        output_stride: image pixels per feature, 4, 8, 16 or 32.
+        output_stride: image pixels per feature; 4, 8, 16 or 32 times `input_stride`.
         descriptor_dim: D, the length of a descriptor.
         keypoints: N, how many keypoints the heads find; 0 is a network without heads.
+        input_stride: image pixels, along each side, that are averaged to one of the backbone's
+            input; 2 takes a quarter of the time.
     """
 
     backbone: str = "resnet18"
     output_stride: int = 8
     descriptor_dim: int = 64
     keypoints: int = 0
+    input_stride: int = 1
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
             raise InvalidInputError(f"unknown backbone {self.backbone!r}: use one of {BACKBONES}")
-        if self.output_stride not in STAGE_CHANNELS:
+        if not 1 <= self.input_stride <= 8:
+            raise InvalidInputError(f"input_stride {self.input_stride} is not in 1..8")
+        strides = tuple(self.input_stride * stride for stride in STAGE_CHANNELS)
+        if self.output_stride not in strides:
             raise InvalidInputError(
-                f"output stride {self.output_stride} is not one of {tuple(STAGE_CHANNELS)}"
+                f"output stride {self.output_stride} is not one of {strides}, "
+                f"which input_stride {self.input_stride} allows"
             )
         if not 1 <= self.descriptor_dim <= 4096:
             raise InvalidInputError(f"descriptor_dim {self.descriptor_dim} is not in 1..4096")
         if not 0 <= self.keypoints <= 4096:
             raise InvalidInputError(f"keypoints {self.keypoints} is not in 0..4096")
+
+    @property
+    def pyramid_stride(self) -> int:
+        """Pixels of the backbone's input per feature."""
+        return self.output_stride // self.input_stride
+
+    @property
+    def coarsest_stride(self) -> int:
+        """Image pixels per feature of the backbone's last stage: sizes must be multiples of it."""
+        return max(STAGE_CHANNELS) * self.input_stride
 
 
 class DescriptorNetwork(nn.Module):
@@ -69,7 +87,8 @@ class DescriptorNetwork(nn.Module):
         )
         self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
         self.stages = nn.ModuleList([resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4])
-        self.pyramid = FeaturePyramid(config.output_stride) if config.output_stride < 32 else None
+        stride = config.pyramid_stride
+        self.pyramid = FeaturePyramid(stride) if stride < max(STAGE_CHANNELS) else None
         channels = FeaturePyramid.WIDTH if self.pyramid else STAGE_CHANNELS[32]
         # Centred and of equal variance, descriptors differ from the first step on: contrastive
         # losses otherwise spend most of a short training on leaving the state where all are alike.
@@ -87,6 +106,8 @@ class DescriptorNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Descriptors (B, D, ceil(H/s), ceil(W/s)) of RGB images (B, 3, H, W) in [0, 1]."""
+        if self.config.input_stride > 1:
+            images = functional.avg_pool2d(images, self.config.input_stride)
         x = self.stem((images - self.mean) / self.std)
         stages = []
         for stage in self.stages:
@@ -105,7 +126,9 @@ class DescriptorNetwork(nn.Module):
         """
         if not self.config.keypoints:
             raise InvalidInputError("this network was made without keypoints")
-        return self.spatial_head(features), self.depth_head(features).exp()
+        # Of one length, as cosines compare descriptors; about one in every channel, whatever D.
+        features = functional.normalize(features, dim=1) * features.shape[1] ** 0.5
+        return LOGIT_GAIN * self.spatial_head(features), self.depth_head(features).exp()
 
 
 class FeaturePyramid(nn.Module):

@@ -39,6 +39,7 @@ class Spheres:
         for _ in self.without_object:
             self.frames.append(empty(camera))
             self.visible_fraction.append(1.0)
+        self.T_object_camera = [frame.T_object_camera for frame in self.frames]
 
     def __len__(self):
         return len(self.frames)

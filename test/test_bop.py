@@ -73,6 +73,9 @@ def test_written_frames_come_back(data: Path, inner: str) -> None:
     assert frames[2].object_id == NO_OBJECT
     assert not frames[2].mask.any()
     assert np.isnan(frames[2].T_object_camera).all()
+    for pose, frame in zip(frames.T_object_camera, frames, strict=True):
+        np.testing.assert_array_equal(pose, frame.T_object_camera)
+    assert open_posed_frames(data / inner, canonical=False)[0].canonical is None
     with pytest.raises(IndexError):
         frames[3]
 

@@ -22,6 +22,22 @@ def test_every_network_gives_features_of_its_stride_and_length(backbone, stride)
     assert descriptors.features.shape == (max(64 // stride, 2), 96 // stride, 5)
 
 
+def test_an_input_stride_is_a_picture_averaged_before(tmp_path):
+    network = DescriptorNetwork(NetworkConfig("resnet18", 4, 5))
+    coarse = DescriptorNetwork(NetworkConfig("resnet18", 8, 5, input_stride=2))
+    coarse.load_state_dict(network.state_dict())
+    DescriptorModel(coarse, device="cpu").save(tmp_path / "weights.safetensors")
+    small = picture(64, 96)
+    large = small.repeat(2, axis=0).repeat(2, axis=1)
+    found = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu").describe(large)
+    expected = DescriptorModel(network, device="cpu").describe(small)
+    torch.testing.assert_close(found.features, expected.features)
+    # Pixel centres: the middle of 2 x 2 pixels is the one they were averaged to.
+    torch.testing.assert_close(found.sample([(40.5, 22.5)]), expected.sample([(20, 11)]))
+    with pytest.raises(InvalidInputError, match=r"not one of \(8, 16, 32, 64\)"):
+        NetworkConfig("resnet18", 4, 5, input_stride=2)
+
+
 def test_an_odd_size_matches_the_same_place_as_its_padded_picture(tiny_model):
     whole = picture(96, 128)
     whole[:, 97:], whole[70:] = whole[:, 96:97], whole[69:70]  # as padding repeats the border

@@ -94,19 +94,19 @@ class BopFrames:
     """The annotated objects of a BOP data set, each in each image as one `PosedFrame`.
 
     Half-written scenes, images without depth, objects that cannot be seen or have no usable pose
-    are left out and counted. Attributes `groups`, `without_object`, `visible_fraction` and
-    `skipped` are those of `PosedFrames`.
+    are left out and counted. Attributes are those of `PosedFrames`.
 
     Args:
         path: a data set, one split of it, or one scene.
+        canonical: read canonical coordinates, if there are any.
 
     Raises:
         DataError: no scene in the folder, several splits to choose from, no usable frame, or a
             JSON file that is malformed; the message names file and key.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, canonical: bool = True) -> None:
+        self.path, self._with_canonical = Path(path), canonical
         self._views: list[BopView] = []
         self._fractions: list[float] = []
         self._skipped: Counter[str] = Counter()
@@ -118,6 +118,9 @@ class BopFrames:
         self.without_object: Sequence[int] = groups.pop(NO_OBJECT, [])
         self.groups: Mapping[int, Sequence[int]] = dict(groups)
         self.visible_fraction: Sequence[float] = self._fractions
+        self.T_object_camera: Sequence[FloatArray] = [
+            np.linalg.inv(view.T_camera_object) for view in self._views
+        ]
         self.skipped: Mapping[str, int] = dict(self._skipped)
         check_usable(self, self.path)
 
@@ -129,6 +132,7 @@ class BopFrames:
         check_index(self, index, self.path)
         view = self._views[index]
         color, mask = view.color, view.mask
+        canonical = view.canonical if self._with_canonical else None
         if color is None or (mask is None and view.object_id != NO_OBJECT):
             raise DataError(f"{view.name} of {self.path} lost its colour picture or mask")
         image = read_color(color)
@@ -137,9 +141,9 @@ class BopFrames:
                 image,
                 read_depth(view.depth, view.depth_scale),
                 PinholeCamera.from_matrix(view.matrix, image.shape[1], image.shape[0]),
-                np.linalg.inv(view.T_camera_object),
+                self.T_object_camera[index],
                 np.zeros(image.shape[:2], bool) if mask is None else read_mask(mask),
-                None if view.canonical is None else decode_canonical(read_rgb16(view.canonical)),
+                None if canonical is None else decode_canonical(read_rgb16(canonical)),
                 view.object_id,
                 view.name,
             )

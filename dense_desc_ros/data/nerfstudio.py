@@ -47,7 +47,7 @@ class NerfstudioFrames:
     Attributes:
         path: of transforms.json.
 
-    `groups`, `without_object`, `visible_fraction` and `skipped` are those of `PosedFrames`.
+    The other attributes are those of `PosedFrames`.
 
     Raises:
         DataError: transforms.json is missing or malformed (file and key are named), a fisheye
@@ -73,6 +73,7 @@ class NerfstudioFrames:
         self.groups: Mapping[int, Sequence[int]] = {0: range(len(self))}
         self.without_object: Sequence[int] = ()
         self.visible_fraction: Sequence[float] = (1.0,) * len(self)
+        self.T_object_camera: Sequence[FloatArray] = [self._pose(frame) for frame in self._frames]
         check_usable(self, self.path)
 
     def __len__(self) -> int:
@@ -100,7 +101,8 @@ class NerfstudioFrames:
             mask = cv2.remap(mask.view(np.uint8), x, y, cv2.INTER_NEAREST) != 0
         try:
             name = str(frame["file_path"])
-            return PosedFrame(image, depth, camera, self._pose(frame), mask, None, 0, name)
+            pose = self.T_object_camera[index]
+            return PosedFrame(image, depth, camera, pose, mask, None, 0, name)
         except InvalidInputError as error:
             raise DataError(f"{self.path}: {error}") from error
 

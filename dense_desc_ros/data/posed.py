@@ -68,12 +68,14 @@ class PosedFrames(Protocol):
             object_id is NO_OBJECT and their T_object_camera NaN.
         visible_fraction: for each frame, how much of the object's silhouette is visible, 0 to 1;
             1 where that is not known.
+        T_object_camera: for each frame its own.
         skipped: reason -> how many frames were left out for it.
     """
 
     groups: Mapping[int, Sequence[int]]
     without_object: Sequence[int]
     visible_fraction: Sequence[float]
+    T_object_camera: Sequence[FloatArray]
     skipped: Mapping[str, int]
 
     def __len__(self) -> int: ...
@@ -88,8 +90,12 @@ class PosedFrames(Protocol):
         ...
 
 
-def open_posed_frames(path: str | Path) -> PosedFrames:
+def open_posed_frames(path: str | Path, canonical: bool = True) -> PosedFrames:
     """Open a BOP data set (or one split or scene of it), or a nerfstudio folder with depth.
+
+    Args:
+        path: its folder.
+        canonical: read canonical coordinates, if there are any, which takes a third of the time.
 
     Raises:
         DataError: neither of the two, nothing usable in it, or a file that is malformed.
@@ -102,7 +108,7 @@ def open_posed_frames(path: str | Path) -> PosedFrames:
         return NerfstudioFrames(path)
     if not path.is_dir():
         raise DataError(f"no folder {path}")
-    return BopFrames(path)
+    return BopFrames(path, canonical)
 
 
 def check_index(frames: PosedFrames, index: int, path: Path) -> None:

@@ -55,9 +55,18 @@ class TwinAugmentationConfig:
             )
 
     def at_strength(self, strength: float) -> "TwinAugmentationConfig":
-        """Other zooms and turns only at a share of their strength."""
-        zoom, rotation = self.zoom**strength, self.rotation * strength
-        return replace(self, zoom=zoom, rotation=rotation)
+        """Zooms, turns and other backgrounds only at a share of their strength, black instead.
+
+        From scratch, an object is learnt several times as fast while there is nothing around it.
+        """
+        return replace(
+            self,
+            zoom=self.zoom**strength,
+            rotation=self.rotation * strength,
+            random_images=self.random_images * strength,
+            noise=self.noise * strength,
+            masked=1 - (1 - self.masked) * strength,
+        )
 
 
 def augment(

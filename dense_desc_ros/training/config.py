@@ -9,7 +9,7 @@ from dense_desc_ros.data.augmentation import AugmentationConfig
 from dense_desc_ros.data.twin_augmentation import TwinAugmentationConfig
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.files import write_atomically
-from dense_desc_ros.network import COARSEST_STRIDE, NetworkConfig
+from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.training.objectives.keypoint import KeypointConfig
 from dense_desc_ros.training.objectives.ntxent import NtxentConfig
 
@@ -41,7 +41,7 @@ class TwinsConfig:
 
     Attributes:
         path: data set, BOP or nerfstudio (see `data.posed.open_posed_frames`).
-        crop: (height, width) of a view, pixels; multiples of 32.
+        crop: (height, width) of a view, pixels; multiples of 32 times network.input_stride.
         scale: pixels of a view to a pixel of the data set's pictures.
         other_instances: share of pairs that show two instances; their correspondences come from
             canonical surface coordinates, so this is for NT-Xent.
@@ -58,8 +58,6 @@ class TwinsConfig:
 
     def __post_init__(self) -> None:
         _check_crop(self.crop)
-        if any(side % COARSEST_STRIDE for side in self.crop):
-            raise InvalidInputError(f"crop {self.crop} must be multiples of {COARSEST_STRIDE}")
         if not 0 < self.scale <= 4:
             raise InvalidInputError(f"scale {self.scale} is not in (0, 4]")
         if not 0 <= self.other_instances <= 1:
@@ -143,6 +141,9 @@ class TrainingConfig:
                 f"network.keypoints is {self.network.keypoints}: "
                 "keypoint needs some to train, and ntxent has no use for them"
             )
+        whole = self.network.coarsest_stride
+        if self.twins and any(side % whole for side in self.twins.crop):
+            raise InvalidInputError(f"twins: crop {self.twins.crop} must be multiples of {whole}")
         if self.keypoint and not self.twins:
             raise InvalidInputError("keypoint needs twins: poses are what it learns from")
         if self.keypoint and self.twins and self.twins.other_instances:

@@ -38,7 +38,7 @@ class TrainingData(lightning.LightningDataModule):
         self.samples = [first[i] for i in range(SAMPLES)]
         self.validation: Dataset | None = None
         if config.validation:
-            frames = _open_frames(config.validation.path)
+            frames = _open_frames(config.validation.path, canonical=False)
             self.validation = ValidationPairs(frames, config.validation.pairs)
 
     def train_dataloader(self) -> DataLoader:
@@ -59,13 +59,13 @@ def _open_pairs(config: TrainingConfig) -> Pairs:
         paths = find_images(config.pictures.path)
         return lambda first, length: AugmentedPairs(paths, config, first, length)
     assert config.twins
-    frames = _open_frames(config.twins.path)
+    frames = _open_frames(config.twins.path, canonical=config.twins.other_instances > 0)
     backgrounds = find_images(config.twins.backgrounds) if config.twins.backgrounds else []
     return lambda first, length: TwinPairs(frames, backgrounds, config, first, length)
 
 
-def _open_frames(path: str) -> PosedFrames:
-    frames = open_posed_frames(path)
+def _open_frames(path: str, canonical: bool) -> PosedFrames:
+    frames = open_posed_frames(path, canonical)
     left_out = "".join(f"; left out {n}: {reason}" for reason, n in frames.skipped.items() if n)
     log.info("%s: %d frames of %d objects%s", path, len(frames), len(frames.groups), left_out)
     return frames

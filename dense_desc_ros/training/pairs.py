@@ -59,8 +59,13 @@ def strength(number: int, config: TrainingConfig) -> float:
 
     From scratch, a network that is shown strongly different views at once hardly starts to learn.
     """
-    progress = number / (config.optimisation.steps * config.optimisation.batch_size)
-    return min(1.0, FIRST_STRENGTH + (1 - FIRST_STRENGTH) * progress / RAMP)
+    return FIRST_STRENGTH + (1 - FIRST_STRENGTH) * progress(number, config)
+
+
+def progress(number: int, config: TrainingConfig) -> float:
+    """From 0, at the first pair of the training, to 1 after RAMP of it."""
+    done = number / (config.optimisation.steps * config.optimisation.batch_size)
+    return min(1.0, done / RAMP)
 
 
 @lru_cache(maxsize=64)

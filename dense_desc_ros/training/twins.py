@@ -1,11 +1,11 @@
 """Twin views of posed objects as data sets: augmented for training, as they are for validation."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -15,7 +15,7 @@ from dense_desc_ros.data.posed import PosedFrame, PosedFrames
 from dense_desc_ros.data.twin_augmentation import augment
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.training.config import TrainingConfig
-from dense_desc_ros.training.pairs import as_images, strength
+from dense_desc_ros.training.pairs import as_images, progress, strength
 
 ATTEMPTS = 50
 SMALLEST_MASK = 0.002  # of a view's pixels
@@ -77,9 +77,8 @@ class TwinPairs(Dataset):
     def _draw(self, number: int, rng: np.random.Generator) -> dict[str, Tensor] | None:
         ntxent = self.config.ntxent
         canonical = rng.random() < self.twins.other_instances
-        a, b = (
-            self._view(index, number, canonical, rng) for index in self._two_frames(canonical, rng)
-        )
+        chosen = self._two_frames(number, canonical, rng)
+        a, b = (self._view(index, number, rng) for index in chosen)
         if min(a.mask.mean(), b.mask.mean()) < SMALLEST_MASK:
             return None
         images = {"images": as_images(a.image, b.image)}
@@ -88,23 +87,27 @@ class TwinPairs(Dataset):
         pixels = correspondences(a, b, ntxent.points, rng, canonical)
         return None if pixels is None else images | {"pixels": pixels}
 
-    def _two_frames(self, other_instance: bool, rng: np.random.Generator) -> list[int]:
-        if other_instance:
-            chosen = rng.choice(len(self.objects), 2, replace=False)
-            return [int(rng.choice(self.objects[i])) for i in chosen]
-        views = self.objects[rng.integers(len(self.objects))]
-        return [int(i) for i in rng.choice(views, 2, replace=False)]
+    def _two_frames(
+        self, number: int, other_instance: bool, rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """Frames that see their objects from about the same side at first, later from any two.
 
-    def _view(
-        self, index: int, number: int, canonical: bool, rng: np.random.Generator
-    ) -> PosedFrame:
-        frame = self.frames[index]
-        if not canonical:
-            frame = replace(frame, canonical=None)  # spares warping it
+        From scratch, pairs of any two sides teach next to nothing for a long time.
+        """
+        objects = rng.permutation(len(self.objects))
+        a = int(rng.choice(self.objects[objects[0]]))
+        others = self.objects[objects[1 if other_instance else 0]]
+        rotations = [self.frames.T_object_camera[i][:3, :3] for i in others]
+        from_a = Rotation.from_matrix(self.frames.T_object_camera[a][:3, :3]).inv()
+        angles = (from_a * Rotation.from_matrix(rotations)).magnitude()
+        limit = max(np.pi * progress(number, self.config), angles.min())
+        return a, others[rng.choice(np.flatnonzero(angles <= limit + 1e-6))]
+
+    def _view(self, index: int, number: int, rng: np.random.Generator) -> PosedFrame:
+        frame, twins = self.frames[index], self.twins
         if not frame.mask.any():
             return frame
-        augmentation = self.twins.augmentation.at_strength(strength(number, self.config))
-        twins = self.twins
+        augmentation = twins.augmentation.at_strength(strength(number, self.config))
         return augment(frame, twins.crop, twins.scale, augmentation, self.backgrounds, rng)
 
 
