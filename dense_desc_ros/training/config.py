@@ -10,6 +10,7 @@ from dense_desc_ros.data.twin_augmentation import TwinAugmentationConfig
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.network import NetworkConfig
+from dense_desc_ros.training.objectives.canonical import CanonicalConfig
 from dense_desc_ros.training.objectives.keypoint import KeypointConfig
 from dense_desc_ros.training.objectives.ntxent import NtxentConfig
 
@@ -114,9 +115,11 @@ class TrainingConfig:
 
     Attributes:
         pictures, twins: where views come from; one of them.
-        ntxent, keypoint: what is optimised; one of them. `keypoint` needs twins.
+        ntxent, keypoint, canonical: what is optimised; one of them. The last two need twins.
         network: what is trained.
         pretrained: start the backbone from torchvision's ImageNet weights, if they can be had.
+        initial_weights: weights file of an earlier training to start from; parts of it that this
+            network has not, or of another size, are left out.
         optimisation: how.
         validation: none if not given.
         seed: of weights, views and points.
@@ -126,26 +129,31 @@ class TrainingConfig:
     twins: TwinsConfig | None = None
     ntxent: NtxentConfig | None = None
     keypoint: KeypointConfig | None = None
+    canonical: CanonicalConfig | None = None
     network: NetworkConfig = NetworkConfig()
     pretrained: bool = False
+    initial_weights: str | None = None
     optimisation: OptimisationConfig = OptimisationConfig()
     validation: ValidationConfig | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for names in (("pictures", "twins"), ("ntxent", "keypoint")):
+        for names in (("pictures", "twins"), ("ntxent", "keypoint", "canonical")):
             if sum(getattr(self, name) is not None for name in names) != 1:
                 raise InvalidInputError(f"exactly one of {' and '.join(names)} must be given")
         if (self.keypoint is not None) != (self.network.keypoints > 0):
             raise InvalidInputError(
                 f"network.keypoints is {self.network.keypoints}: "
-                "keypoint needs some to train, and ntxent has no use for them"
+                "keypoint needs some to train, and the others have no use for them"
             )
         whole = self.network.coarsest_stride
         if self.twins and any(side % whole for side in self.twins.crop):
             raise InvalidInputError(f"twins: crop {self.twins.crop} must be multiples of {whole}")
-        if self.keypoint and not self.twins:
-            raise InvalidInputError("keypoint needs twins: poses are what it learns from")
+        for name in ("keypoint", "canonical"):
+            if getattr(self, name) and not self.twins:
+                raise InvalidInputError(f"{name} needs twins: pictures alone do not tell enough")
+        if self.pretrained and self.initial_weights:
+            raise InvalidInputError("initial_weights take the place of pretrained ones: set one")
         if self.keypoint and self.twins and self.twins.other_instances:
             raise InvalidInputError("twins.other_instances must be 0 for keypoint")
 

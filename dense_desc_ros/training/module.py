@@ -14,6 +14,7 @@ from dense_desc_ros.evaluation.pck import auc, pck, pixel_errors
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.config import TrainingConfig
 from dense_desc_ros.training.objectives import Batch, Objective
+from dense_desc_ros.training.objectives.canonical import CanonicalObjective
 from dense_desc_ros.training.objectives.keypoint import KeypointObjective
 from dense_desc_ros.training.objectives.ntxent import NtxentObjective
 
@@ -81,5 +82,7 @@ def make_objective(config: TrainingConfig) -> Objective:
     """The objective that a configuration asks for."""
     if config.keypoint:
         return KeypointObjective(config.keypoint)
+    if config.canonical:
+        return CanonicalObjective(config.canonical, config.network.descriptor_dim)
     assert config.ntxent
     return NtxentObjective(config.ntxent)

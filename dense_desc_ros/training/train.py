@@ -137,9 +137,22 @@ def _make_network(config: TrainingConfig, checkpoint: Path | None) -> Descriptor
         else:
             log.info("the backbone starts from ImageNet weights")
             return network
-    if not checkpoint:
+    network = DescriptorNetwork(config.network)
+    if config.initial_weights and not checkpoint:
+        _start_from(network, Path(config.initial_weights))
+    elif not checkpoint:
         log.info("all weights start from scratch")
-    return DescriptorNetwork(config.network)
+    return network
+
+
+def _start_from(network: DescriptorNetwork, weights: Path) -> None:
+    """Take over what an earlier training found, as far as it fits."""
+    found = DescriptorModel.load(weights, device="cpu").network.state_dict()
+    own = network.state_dict()
+    fitting = {k: v for k, v in found.items() if k in own and own[k].shape == v.shape}
+    network.load_state_dict(fitting, strict=False)
+    new = sorted({key.split(".")[0] for key in own.keys() - fitting.keys()})
+    log.info("starting from %s%s", weights, f"; from scratch: {', '.join(new)}" if new else "")
 
 
 def _checkpoints(config: TrainingConfig, out: Path) -> list[Callback]:
@@ -172,6 +185,6 @@ def _take_best(network: DescriptorNetwork, checkpoint: Path) -> None:
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     prefix = "network."
     network.load_state_dict(
-        {key.removeprefix(prefix): value for key, value in saved["state_dict"].items()}
+        {k.removeprefix(prefix): v for k, v in saved["state_dict"].items() if k.startswith(prefix)}
     )
     log.info("weights of the best validation, at step %d", saved["global_step"])

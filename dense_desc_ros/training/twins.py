@@ -28,7 +28,8 @@ class TwinPairs(Dataset):
 
     An item is a dictionary: `images` (2, 3, h, w) uint8; and for NT-Xent `pixels` (2, N, 2)
     float32, where pixels[0, n] and pixels[1, n] show the same surface point; for keypoints
-    `intrinsics` (2, 3, 3) and `T_object_camera` (2, 4, 4) float32, and `masks` (2, h, w) bool.
+    `intrinsics` (2, 3, 3) and `T_object_camera` (2, 4, 4) float32, and `masks` (2, h, w) bool; for
+    the regression of canonical coordinates `canonical` (2, h, w, 3) float32, NaN off the object.
 
     Args:
         frames: the data set.
@@ -82,6 +83,8 @@ class TwinPairs(Dataset):
         if min(a.mask.mean(), b.mask.mean()) < SMALLEST_MASK:
             return None
         images = {"images": as_images(a.image, b.image)}
+        if self.config.canonical:
+            return images | {"canonical": _canonical(a, b)}
         if ntxent is None:
             return images | _geometry(a, b)
         pixels = correspondences(a, b, ntxent.points, rng, canonical)
@@ -166,6 +169,14 @@ def _geometry(a: PosedFrame, b: PosedFrame) -> dict[str, Tensor]:
         "T_object_camera": _tensor(np.stack([a.T_object_camera, b.T_object_camera])),
         "masks": torch.from_numpy(np.stack([a.mask, b.mask])),
     }
+
+
+def _canonical(a: PosedFrame, b: PosedFrame) -> Tensor:
+    for frame in (a, b):
+        if frame.canonical is None:
+            raise DataError(f"{frame.name} has no canonical coordinates to learn")
+    assert a.canonical is not None and b.canonical is not None
+    return torch.from_numpy(np.stack([a.canonical, b.canonical]))
 
 
 def _tensor(array: FloatArray) -> Tensor:
