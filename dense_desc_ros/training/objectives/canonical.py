@@ -1,11 +1,16 @@
-"""Regression of canonical surface coordinates from the descriptors.
+"""Descriptors by classification of canonical surface coordinates.
 
-Source: Wang et al., "Normalized Object Coordinate Space for Category-Level 6D Object Pose and Size
-Estimation" (CVPR 2019), there per pixel, here per feature. Coordinates do not have to be agreed
-upon as descriptors have, so from scratch this learns sides of objects several times as fast as
-losses between pairs of views: it is where those start from.
+Every vertex of a lattice in the canonical cube has a key, and one more stands for what is no
+object; a descriptor is to be like the keys about its point. Sources: keys of surface points,
+Neverova et al., "Continuous Surface Embeddings" (NeurIPS 2020); coordinates as classes, Wang et
+al., "Normalized Object Coordinate Space for Category-Level 6D Object Pose and Size Estimation"
+(CVPR 2019).
+
+What a point is called does not have to be agreed upon here, as it has between pairs of views: from
+scratch this learns sides of objects several times as fast, so it is where such losses start from.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -16,66 +21,91 @@ from dense_desc_ros.configuration import require_positive
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.objectives import Batch
 
+CORNERS = torch.tensor(list(itertools.product((0, 1), repeat=3)))  # of a cell
+
 
 @dataclass(frozen=True)
 class CanonicalConfig:
     """Settings of the objective.
 
     Attributes:
-        huber: distance from which on errors count linearly, as a share of the object's size.
+        cells: of the lattice, along each side of the canonical cube.
+        temperature: of the softmax over cosine similarities.
     """
 
-    huber: float = 0.05
+    cells: int = 8
+    temperature: float = 0.07
 
     def __post_init__(self) -> None:
-        require_positive(self, "huber")
+        require_positive(self, "cells", "temperature")
 
 
 class CanonicalObjective(nn.Module):
-    """Coordinates on the object by regression, and where the object is by classification.
+    """Where on the object each feature is, and whether on it at all, by cross-entropy.
 
-    A linear head reads both from descriptors; it is of use in training only. The batch holds
-    `canonical` (B, 2, H, W, 3), NaN off the object.
+    The keys are of use in training only. The batch holds `canonical` (B, 2, H, W, 3), NaN off the
+    object.
     """
 
     def __init__(self, config: CanonicalConfig, descriptor_dim: int) -> None:
         super().__init__()
         self.config = config
-        self.head = nn.Conv2d(descriptor_dim, 4, kernel_size=1)
+        vertices = (config.cells + 1) ** 3
+        self.keys = nn.Parameter(torch.randn(vertices + 1, descriptor_dim))
 
     def forward(
         self, network: DescriptorNetwork, features: Tensor, batch: Batch
     ) -> dict[str, Tensor]:
-        """See `Objective`."""
+        """See `Objective`; "error" is the median distance to the likeliest vertex, cube sides."""
         truth = at_features(batch["canonical"].flatten(0, 1), network.config.output_stride)
+        on_object = torch.isfinite(truth).all(dim=-1)
         with torch.autocast(features.device.type, enabled=False):
-            predicted, objectness = self.head(features.float()).split((3, 1), dim=1)
-            error, object_loss = canonical_losses(
-                predicted, objectness[:, 0], truth, self.config.huber
-            )
-        return {"loss": error + object_loss, "canonical": error, "object": object_loss}
+            features = functional.normalize(features.float(), dim=1).permute(0, 2, 3, 1)
+            similarities = features @ functional.normalize(self.keys, dim=1).T
+            log_likelihoods = (similarities / self.config.temperature).log_softmax(dim=-1)
+            found, points = log_likelihoods[on_object], truth[on_object].float()
+            position = lattice_cross_entropy(found[:, :-1], points, self.config.cells)
+            background = _mean(-log_likelihoods[~on_object][:, -1])
+            loss = _mean(position) + background
+        likeliest = vertex(found[:, :-1].argmax(dim=1), self.config.cells)
+        error = (likeliest - points).norm(dim=1)
+        return {
+            "loss": loss,
+            "background": background,
+            "error": error.median() if len(error) else torch.zeros(()),
+        }
 
 
-def canonical_losses(
-    predicted: Tensor, objectness: Tensor, truth: Tensor, huber: float
-) -> tuple[Tensor, Tensor]:
-    """Huber loss over `huber`, averaged over the object; and the binary cross-entropy of it.
+def lattice_cross_entropy(log_likelihoods: Tensor, points: Tensor, cells: int) -> Tensor:
+    """Cross-entropy (N,) with the trilinear weights of the eight vertices about each point.
 
     Args:
-        predicted: (B, 3, h, w) coordinates.
-        objectness: (B, h, w) logits.
-        truth: (B, 3, h, w) coordinates, NaN off the object.
-        huber: distance from which on errors count linearly.
+        log_likelihoods: (N, (cells + 1)³) of the vertices, the last axis the fastest.
+        points: (N, 3) coordinates in [0, 1].
+        cells: of the lattice along each side.
     """
-    on_object = torch.isfinite(truth).all(dim=1)
-    errors = functional.huber_loss(
-        predicted, truth.nan_to_num(0.5), delta=huber, reduction="none"
-    ).mean(dim=1)
-    error = (errors * on_object).sum() / on_object.sum().clamp_min(1) / huber
-    return error, functional.binary_cross_entropy_with_logits(objectness, on_object.float())
+    scaled = points.clamp(0, 1) * cells
+    low = scaled.floor().clamp(max=cells - 1)
+    share = (scaled - low)[:, None]  # of the upper vertex, along each axis
+    corners = CORNERS.to(points.device)
+    weights = torch.where(corners == 1, share, 1 - share).prod(dim=2)
+    x, y, z = (low.long()[:, None] + corners).unbind(dim=2)
+    indices = (x * (cells + 1) + y) * (cells + 1) + z
+    return -(weights * log_likelihoods.gather(1, indices)).sum(dim=1)
+
+
+def vertex(index: Tensor, cells: int) -> Tensor:
+    """Coordinates (N, 3) in [0, 1] of the lattice's vertices of these numbers (N,)."""
+    side = cells + 1
+    return torch.stack([index // side**2, index // side % side, index % side], dim=1) / cells
 
 
 def at_features(images: Tensor, stride: int) -> Tensor:
-    """Values (B, C, h, w) of images (B, H, W, C) at the pixels next to the centres of features."""
+    """Values (B, h, w, C) of images (B, H, W, C) at the pixels next to the centres of features."""
     middle = stride // 2
-    return images[:, middle::stride, middle::stride].permute(0, 3, 1, 2)
+    return images[:, middle::stride, middle::stride]
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Zero of none, since a batch may show no object, or nothing else."""
+    return values.sum() / max(len(values), 1)
