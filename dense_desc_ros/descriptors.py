@@ -178,6 +178,7 @@ class DescriptorModel:
         self.config = ModelConfig(network.config, metric)
         self.device = _pick_device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
+        self.notes: Mapping[str, str] = {}  # what its file says besides, for people
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> "DescriptorModel":
@@ -202,16 +203,19 @@ class DescriptorModel:
         except (KeyError, TypeError, ValueError, RuntimeError, DenseDescError) as error:
             reason = str(error).splitlines()[0]
             raise WeightsError(f"{path} does not fit its own description: {reason}") from error
-        return cls(network, config.metric, device)
+        model = cls(network, config.metric, device)
+        model.notes = {key: note for key, note in metadata.items() if key != "dense_desc_ros"}
+        return model
 
     def save(self, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
         """Write the weights and their description to one safetensors file, atomically.
 
         Args:
             path: the file.
-            notes: further metadata of it, for people; for instance how the model was trained.
+            notes: further metadata of it, beside those the model has already, for people; for
+                instance how it was trained.
         """
-        metadata = {**(notes or {}), "dense_desc_ros": self.config.to_json()}
+        metadata = {**self.notes, **(notes or {}), "dense_desc_ros": self.config.to_json()}
         write_atomically(Path(path), serialize(self._tensors(), metadata))
 
     @cached_property

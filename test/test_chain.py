@@ -40,6 +40,7 @@ def test_from_nothing_to_figures(run, tmp_path):
     weights = "runs/small/weights.safetensors"
     assert (tmp_path / weights).exists()
 
+    evaluated = {}
     for split, data in {
         "novel-view": "data/train",
         "cross-instance": "data/train",
@@ -53,6 +54,17 @@ def test_from_nothing_to_figures(run, tmp_path):
         assert 0 <= figures["auc"] <= 1 and "auc_cosine" in figures and "median_px" in figures
         assert ("auroc" in figures) == (split == "absent")
         assert (tmp_path / split / "index.html").stat().st_size > 10_000
+        evaluated[split] = figures["auc"]
+
+    done = run("benchmark", "accuracy", *reversed(evaluated), "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["results"]
+    assert [(row["split"], row["auc"]) for row in rows] == list(evaluated.items())
+    assert [row["paper_auc"] for row in rows] == [0.928, None, None]  # for D = 8
+    assert all((row["objective"], row["steps"]) == ("keypoint", 4) for row in rows)
+    (tmp_path / "absent/results.json").write_text('{"split": "absent"}')
+    done = run("benchmark", "accuracy", "absent")
+    assert done.returncode == 2 and "absent/results.json" in done.stderr
 
 
 def test_wrong_keys_and_data_end_in_one_line(run, tmp_path):

@@ -64,3 +64,15 @@ def benchmark_memory(
 
     result = run(dim, keypoints, backbone, output_stride, repeats=repeats, device=device)
     show(result, result["results"], as_json)
+
+
+@benchmark.command("accuracy")
+def benchmark_accuracy(
+    reports: Annotated[list[Path], typer.Argument(help="Folders that `evaluate --out` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Figures of evaluations in one table, novel views beside what the paper published."""
+    from dense_desc_ros.evaluation.benchmark_accuracy import benchmark_accuracy as run
+
+    result = run(reports)
+    show(result, result["results"], as_json)

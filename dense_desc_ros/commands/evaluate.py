@@ -25,6 +25,7 @@ def evaluate(
     """Measure matches against the truth: PCK, its AUC, pixel errors; and a page of examples."""
     from dense_desc_ros.data.posed import open_posed_frames
     from dense_desc_ros.descriptors import DescriptorModel
+    from dense_desc_ros.evaluation.benchmark_accuracy import describe_training
     from dense_desc_ros.evaluation.evaluate import evaluate as run
     from dense_desc_ros.evaluation.evaluate import summarize
     from dense_desc_ros.evaluation.report import write_report
@@ -34,6 +35,7 @@ def evaluate(
     evaluation = run(model, frames, split, seeds, pairs)
     figures = {
         **summarize(evaluation),
+        **describe_training(model),
         "weights": str(weights),
         "fingerprint": model.fingerprint,
         "data": str(data),

@@ -95,7 +95,8 @@ def train(
     weights = out / WEIGHTS
     if trainer.is_global_zero:
         _take_best(network, out / BEST_CHECKPOINT)
-        DescriptorModel(network, device="cpu").save(weights, {"training": config.to_json()})
+        notes = {"training": config.to_json(), "steps": str(trainer.global_step)}
+        DescriptorModel(network, device="cpu").save(weights, notes)
     return weights
 
 
