@@ -160,14 +160,16 @@ def test_pairs_see_an_object_from_one_side_at_first_and_from_any_two_later(monke
     name = "dense_desc_ros.training.twins.augment"
     monkeypatch.setattr(name, lambda frame, *_: frame)
     config, frames = configuration(100), Tiles(objects=2)
+    trained = replace(config, initial_weights="weights.safetensors")
 
-    def angles(first):
+    def angles(first, config=config):
         pairs = TwinPairs(frames, [], config, first, 20)
         poses = [pairs[i]["T_object_camera"] for i in range(20)]
         a, b = (Rotation.from_matrix(torch.stack(poses)[:, i, :3, :3]) for i in (0, 1))
         return np.rad2deg((a.inv() * b).magnitude())
 
     assert angles(0).max() < 20 < angles(80).max()
+    assert angles(0, trained).max() > 20
 
 
 @pytest.mark.parametrize("other_instances", [0.0, 1.0])

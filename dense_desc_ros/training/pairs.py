@@ -63,7 +63,12 @@ def strength(number: int, config: TrainingConfig) -> float:
 
 
 def progress(number: int, config: TrainingConfig) -> float:
-    """From 0, at the first pair of the training, to 1 after RAMP of it."""
+    """From 0, at the first pair of the training, to 1 after RAMP of it.
+
+    Always 1 for what goes on from the weights of an earlier training.
+    """
+    if config.initial_weights:
+        return 1.0
     done = number / (config.optimisation.steps * config.optimisation.batch_size)
     return min(1.0, done / RAMP)
 
