@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from dense_desc_ros.training.objectives.canonical import (
 from dense_desc_ros.training.objectives.keypoint import KeypointConfig
 from dense_desc_ros.training.train import _make_network
 
+CARD_CONFIG = "config/train/caps_canonical.yaml"
 CONFIG = TrainingConfig(
     twins=TwinsConfig("memory", crop=(64, 96)),
     canonical=CanonicalConfig(),
@@ -108,3 +110,11 @@ def test_another_training_starts_from_it(tmp_path, caplog):
     for name, value in before.state_dict().items():
         torch.testing.assert_close(after[name], value)
     assert "from scratch: depth_head, spatial_head" in caplog.text
+
+
+def test_the_weights_that_ship_are_of_the_training_that_their_card_names():
+    root = Path(__file__).parent.parent
+    model = DescriptorModel.load(root / "models/caps_start.safetensors", device="cpu")
+    assert model.config.network == TrainingConfig.load(root / CARD_CONFIG).network
+    assert model.notes["steps"] == "3600"
+    assert CARD_CONFIG in (root / "models/caps_start.md").read_text()
