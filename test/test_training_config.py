@@ -10,7 +10,8 @@ from dense_desc_ros.cli import app
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.training.config import TrainingConfig
 
-SHIPPED = sorted((Path(__file__).parent.parent / "config" / "train").glob("*.yaml"))
+CONFIGURATIONS = Path(__file__).parent.parent / "config" / "train"
+SHIPPED = sorted(CONFIGURATIONS.glob("*.yaml"))
 SMALL = """
 twins: {path: data/caps, crop: [96, 128]}
 keypoint: {}
@@ -36,7 +37,7 @@ def test_shipped_configurations_are_read_and_saved_unchanged(path, tmp_path):
 
 
 def test_the_keypoint_configuration_is_the_papers():
-    config = TrainingConfig.load(SHIPPED[0])
+    config = TrainingConfig.load(CONFIGURATIONS / "caps_keypoint.yaml")
     assert config.network.backbone == "resnet34" and config.network.keypoints == 128
     weights = config.keypoint.weights
     assert weights == type(weights)() and weights.variance == 1e-3
