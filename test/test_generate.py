@@ -138,6 +138,15 @@ def test_other_settings_do_not_go_on(data):
         generate(SMALL, data / "models")
 
 
+def test_from_above_cameras_look_down_on_upright_objects(tmp_path):
+    config = GenerateConfig("mugs", instances=1, views=8, from_above=True, size=(64, 48))
+    generate(config, tmp_path / "out")
+    frames = open_posed_frames(tmp_path / "out")
+    views = np.array([frames.T_object_camera[i][:3, :3] for i in range(len(frames))])
+    assert len(views) == 8 and (views[:, 2, 2] < -0.95).all()  # the optical axis, in the object
+    assert np.ptp(np.arctan2(views[:, 1, 0], views[:, 0, 0])) > 2  # turned by any angle
+
+
 def test_objects_may_be_a_folder_of_meshes(tmp_path):
     for instance in (0, 1):
         write_obj(make_object("mugs", instance), tmp_path / "meshes", f"mug{instance}")

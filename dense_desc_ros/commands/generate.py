@@ -17,6 +17,9 @@ def generate(
     clutter: Annotated[
         bool, typer.Option("--clutter", help="Hide parts of the object; a view in five lacks it.")
     ] = False,
+    from_above: Annotated[
+        bool, typer.Option("--from-above", help="Upright objects, seen straight from above.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Processes at work at the same time.")] = 2,
     split: Annotated[str, typer.Option(help="Folder of the scenes in --out.")] = "train",
     size: Annotated[tuple[int, int], typer.Option(help="Width and height, pixels.")] = (640, 480),
@@ -50,7 +53,17 @@ def generate(
     from dense_desc_ros.data.rendering.cycles import CyclesConfig
 
     config = GenerateConfig(
-        objects, instances, first_instance, views, seed, renderer, clutter, split, size, mesh_size
+        objects=objects,
+        instances=instances,
+        first_instance=first_instance,
+        views=views,
+        seed=seed,
+        renderer=renderer,
+        clutter=clutter,
+        from_above=from_above,
+        split=split,
+        size=size,
+        mesh_size=mesh_size,
     )
     result = run(config, out, workers, CyclesConfig(blender_python or sys.executable, samples))
     rate = result.frames / result.seconds

@@ -46,6 +46,9 @@ class GenerateConfig:
         seed: fixes cameras, lights, tables and distractors.
         renderer: "mujoco" or "cycles".
         clutter: distractors hide parts of the object, and one view in five lacks it.
+        from_above: objects stand upright and cameras look straight down, as in "Training Dense
+            Object Nets: A Novel Approach"; else cameras are anywhere on a hemisphere and a quarter
+            of the objects lies tilted or upside down.
         split: folder of the scenes.
         size: width and height of the pictures, pixels.
         mesh_size: longest side of the meshes of a folder, metres; None leaves them as they are.
@@ -58,6 +61,7 @@ class GenerateConfig:
     seed: int = 0
     renderer: str = "mujoco"
     clutter: bool = False
+    from_above: bool = False
     split: str = "train"
     size: tuple[int, int] = (640, 480)
     mesh_size: float | None = None
@@ -79,7 +83,8 @@ class GenerateConfig:
     def view(self) -> ViewConfig:
         width, height = self.size
         many = (12, 8) if self.clutter else (5, 3)
-        return ViewConfig(width, height, distractors=many, clutter=self.clutter)
+        views = ViewConfig(width, height, distractors=many, clutter=self.clutter)
+        return replace(views, from_above=1.0, tumbled=0.0) if self.from_above else views
 
 
 class SceneJob(NamedTuple):
