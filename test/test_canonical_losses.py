@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from scipy.interpolate import RegularGridInterpolator
 from torch.nn import functional
@@ -23,7 +24,10 @@ from dense_desc_ros.training.objectives.canonical import (
 from dense_desc_ros.training.objectives.keypoint import KeypointConfig
 from dense_desc_ros.training.train import _make_network
 
-CARD_CONFIG = "config/train/caps_canonical.yaml"
+SHIPPED = {  # weights, the last of their trainings, its steps
+    "caps_start": ("config/train/caps_canonical.yaml", 3600),
+    "caps_above": ("config/train/caps_above.yaml", 1200),
+}
 CONFIG = TrainingConfig(
     twins=TwinsConfig("memory", crop=(64, 96)),
     canonical=CanonicalConfig(),
@@ -112,9 +116,11 @@ def test_another_training_starts_from_it(tmp_path, caplog):
     assert "from scratch: depth_head, spatial_head" in caplog.text
 
 
-def test_the_weights_that_ship_are_of_the_training_that_their_card_names():
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_weights_that_ship_are_of_the_training_that_their_card_names(name):
     root = Path(__file__).parent.parent
-    model = DescriptorModel.load(root / "models/caps_start.safetensors", device="cpu")
-    assert model.config.network == TrainingConfig.load(root / CARD_CONFIG).network
-    assert model.notes["steps"] == "3600"
-    assert CARD_CONFIG in (root / "models/caps_start.md").read_text()
+    file, steps = SHIPPED[name]
+    model = DescriptorModel.load(root / f"models/{name}.safetensors", device="cpu")
+    assert model.config.network == TrainingConfig.load(root / file).network
+    assert model.notes["steps"] == str(steps)
+    assert file in (root / f"models/{name}.md").read_text()
