@@ -25,6 +25,7 @@ from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 from dense_desc_ros.training.config import OptimisationConfig, TrainingConfig, TwinsConfig
 from dense_desc_ros.training.module import DescriptorTraining
+from dense_desc_ros.training.objectives.canonical import CanonicalConfig
 from dense_desc_ros.training.objectives.keypoint import KeypointConfig, LossWeights
 from dense_desc_ros.training.objectives.ntxent import NtxentConfig
 from dense_desc_ros.training.pairs import as_images
@@ -235,3 +236,19 @@ def test_steps_by_keypoints_make_twin_views_agree():
     assert last["relative_pose"] < first["relative_pose"] / 2
     assert last["consistency"] < first["consistency"] / 2
     assert last["loss"] < first["loss"] / 2
+
+
+def test_several_objectives_are_summed_on_the_same_views():
+    config = configuration(1, ntxent=NtxentConfig(64), canonical=CanonicalConfig(2))
+    batch = default_collate([TwinPairs(Tiles(), [], config, 0, 1)[0]])
+    module = DescriptorTraining(DescriptorNetwork(config.network), config)
+    features = module.network(batch["images"][0].float() / 255)
+    losses = module.objective(module.network, features, batch)
+    assert losses["loss"].item() == pytest.approx(
+        sum(losses[name].item() for name in ("ntxent", "keypoint", "canonical")), rel=1e-5
+    )
+    assert {"accuracy", "silhouette", "background"} < losses.keys()
+    losses["loss"].backward()
+    learned = dict(module.named_parameters())
+    assert all(parameter.grad is not None for parameter in learned.values())
+    assert any(name.endswith("keys") for name in learned)  # which the optimiser gets too

@@ -33,14 +33,15 @@ def describe_training(model: DescriptorModel) -> dict[str, Any]:
     """What was trained, by the notes in the weights file.
 
     Returns:
-        `d`, `backbone`; `objective` and optimisation `steps`, None where the notes do not say.
+        `d`, `backbone`; `objective` (joined by + if several) and optimisation `steps`, None where
+        the notes do not say.
     """
     training = json.loads(model.notes.get("training", "{}"))
     steps = model.notes.get("steps")
     return {
         "d": model.config.network.descriptor_dim,
         "backbone": model.config.network.backbone,
-        "objective": next((name for name in OBJECTIVES if training.get(name)), None),
+        "objective": "+".join(name for name in OBJECTIVES if training.get(name)) or None,
         "steps": None if steps is None else int(steps),
     }
 

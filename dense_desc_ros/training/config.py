@@ -115,7 +115,8 @@ class TrainingConfig:
 
     Attributes:
         pictures, twins: where views come from; one of them.
-        ntxent, keypoint, canonical: what is optimised; one of them. The last two need twins.
+        ntxent, keypoint, canonical: what is optimised; the sum, if several are given. The last two
+            need twins.
         network: what is trained.
         pretrained: start the backbone from torchvision's ImageNet weights, if they can be had.
         initial_weights: weights file of an earlier training to start from; parts of it that this
@@ -138,9 +139,10 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for names in (("pictures", "twins"), ("ntxent", "keypoint", "canonical")):
-            if sum(getattr(self, name) is not None for name in names) != 1:
-                raise InvalidInputError(f"exactly one of {' and '.join(names)} must be given")
+        if (self.pictures is None) == (self.twins is None):
+            raise InvalidInputError("exactly one of pictures and twins must be given")
+        if not (self.ntxent or self.keypoint or self.canonical):
+            raise InvalidInputError("ntxent, keypoint or canonical must be given")
         if (self.keypoint is not None) != (self.network.keypoints > 0):
             raise InvalidInputError(
                 f"network.keypoints is {self.network.keypoints}: "

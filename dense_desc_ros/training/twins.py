@@ -82,13 +82,17 @@ class TwinPairs(Dataset):
         a, b = (self._view(index, number, rng) for index in chosen)
         if min(a.mask.mean(), b.mask.mean()) < SMALLEST_MASK:
             return None
-        images = {"images": as_images(a.image, b.image)}
+        item = {"images": as_images(a.image, b.image)}
         if self.config.canonical:
-            return images | {"canonical": _canonical(a, b)}
-        if ntxent is None:
-            return images | _geometry(a, b)
-        pixels = correspondences(a, b, ntxent.points, rng, canonical)
-        return None if pixels is None else images | {"pixels": pixels}
+            item["canonical"] = _canonical(a, b)
+        if self.config.keypoint:
+            item |= _geometry(a, b)
+        if ntxent:
+            pixels = correspondences(a, b, ntxent.points, rng, canonical)
+            if pixels is None:
+                return None
+            item["pixels"] = pixels
+        return item
 
     def _two_frames(
         self, number: int, other_instance: bool, rng: np.random.Generator
