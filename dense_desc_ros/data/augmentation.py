@@ -268,14 +268,15 @@ def _replace(
 
 def change_colours(image: Image, rng: np.random.Generator) -> Image:
     """Brightness, contrast, saturation and tint; sometimes grey, blurred, noisy."""
-    x: Array = image.astype(np.float32)
-    grey = x @ GREY
     saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.7, 1.3)
-    x = grey[..., None] + (x - grey[..., None]) * saturation
-    x = (x - 128) * rng.uniform(0.75, 1.25) + 128 + rng.uniform(-25, 25)
-    x *= rng.uniform(0.92, 1.08, 3)
+    contrast, brightness = rng.uniform(0.75, 1.25), rng.uniform(-25, 25)
+    tint = rng.uniform(0.92, 1.08, 3)
+    linear = contrast * (saturation * np.eye(3) + (1 - saturation) * GREY) * tint[:, None]
+    offset = (128 * (1 - contrast) + brightness) * tint
+    changed = cv2.transform(image, np.column_stack([linear, offset]))  # rounds and saturates
     if rng.random() < 0.3:
-        x = np.asarray(cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.5)))
+        changed = cv2.GaussianBlur(changed, (0, 0), rng.uniform(0.4, 1.5))
     if rng.random() < 0.3:
-        x += rng.normal(0, rng.uniform(2, 10), x.shape)
-    return np.clip(x, 0, 255).astype(np.uint8)
+        noise = rng.uniform(2, 10) * rng.standard_normal(image.shape, np.float32)
+        changed = cv2.add(changed, noise, dtype=cv2.CV_8U)
+    return np.asarray(changed, np.uint8)
