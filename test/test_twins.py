@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from torch.utils.data import default_collate
 
 from dense_desc_ros.camera import PinholeCamera
+from dense_desc_ros.data.augmentation import change_colours
 from dense_desc_ros.data.correspondences import by_geometry
 from dense_desc_ros.data.posed import PosedFrame
 from dense_desc_ros.data.twin_augmentation import (
@@ -236,6 +237,21 @@ def test_steps_by_keypoints_make_twin_views_agree():
     assert last["relative_pose"] < first["relative_pose"] / 2
     assert last["consistency"] < first["consistency"] / 2
     assert last["loss"] < first["loss"] / 2
+
+
+@given(st.integers(0, 2**32), st.tuples(*[st.integers(70, 160)] * 3))
+def test_colours_change_step_by_step_as_one_matrix_says(seed, colour):
+    changed = change_colours(np.full((48, 64, 3), colour, np.uint8), np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.7, 1.3)
+    grey = np.dot(colour, [0.299, 0.587, 0.114])
+    expected = grey + saturation * (np.array(colour) - grey)
+    expected = (expected - 128) * rng.uniform(0.75, 1.25) + 128 + rng.uniform(-25, 25)
+    expected *= rng.uniform(0.92, 1.08, 3)
+    # Blurring leaves one colour alone, and noise its mean, where it is not cut off.
+    unclipped = (expected > 40) & (expected < 215)
+    found = changed.reshape(-1, 3).mean(axis=0)
+    np.testing.assert_allclose(found[unclipped], expected[unclipped], atol=1.5)
 
 
 def test_several_objectives_are_summed_on_the_same_views():
