@@ -15,8 +15,8 @@ setup:  ## Install system packages, Python packages, ROS 2 and the interfaces (i
 demo: setup  ## Recording to grasps over ROS 2, pictures and a table in demo/ (DATA=folder of frames)
 	.venv/bin/dense-desc demo $(if $(DATA),--data '$(DATA)')
 
-test: setup  ## Run the tests
-	.venv/bin/python -m pytest
+test: setup  ## Run the tests, a file on each processor
+	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup  ## Check style and types
 	.venv/bin/ruff check .

@@ -20,6 +20,10 @@ from dense_desc_ros.data.frames import FrameFolder, write_camera, write_frame
 if TYPE_CHECKING:
     from dense_desc_ros.descriptors import DescriptorModel
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Every processor has tests of its own: threads of one would only wait for those of another.
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, here and in child processes
+
 # The same examples each time, and no verdict on the speed of a shared machine.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("tests")
