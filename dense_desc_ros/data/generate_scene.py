@@ -84,7 +84,7 @@ class GenerateConfig:
         width, height = self.size
         many = (12, 8) if self.clutter else (5, 3)
         views = ViewConfig(width, height, distractors=many, clutter=self.clutter)
-        return replace(views, from_above=1.0, tumbled=0.0) if self.from_above else views
+        return views.straight_from_above() if self.from_above else views
 
 
 class SceneJob(NamedTuple):
@@ -130,7 +130,7 @@ def write_scene(job: SceneJob) -> None:
     write_model(job.out / "models", job.object_id, mesh)
     add_model_info(job.out / "models", job.object_id, model_info(mesh))
     rng = np.random.default_rng([config.seed, job.number])
-    scene = random_scene(rng, mesh, instances.others(), config.view)
+    scene = random_scene(rng, [mesh], instances.others(), config.view)
     sampler, caster = ViewSampler(scene, config.view), RayCaster(scene, _threads)
     views = [_view(job, number, sampler, caster) for number in job.views]
     with BopWriter(job.out, config.split).scene(job.number) as writer:
@@ -148,7 +148,7 @@ def _view(job: SceneJob, number: int, sampler: ViewSampler, caster: RayCaster) -
     rng = np.random.default_rng([job.config.seed, job.instance, number])
     present = not (job.config.clutter and number % ABSENT_EVERY == ABSENT_EVERY - 1)
     for _ in range(ATTEMPTS):
-        view = sampler.sample(rng, present)
+        view = sampler.sample(rng, [0] if present else [])
         if not present:
             break
         layers = caster.layers(replace(view, camera=_coarse(view.camera)))

@@ -20,7 +20,7 @@ class Layers:
 
     Attributes:
         depth: (H, W) float32 metres of everything, NaN where there is nothing.
-        mask: (H, W) bool, the scene's first body, occluded or not.
+        mask: (H, W) bool, the body that was asked for, occluded or not.
         mask_visib: (H, W) bool, where it is visible.
         canonical: (H, W, 3) float32, its canonical coordinates, NaN where it is not visible; None
             if its mesh has none.
@@ -45,29 +45,31 @@ class RayCaster:
         self._bodies = [_raycasting_scene(mesh) for mesh in self._meshes]
         self._threads = threads
 
-    def layers(self, view: View) -> Layers:
-        """The layers of a view."""
+    def layers(self, view: View, body: int = 0) -> Layers:
+        """The layers of a view, with masks and coordinates of one of the scene's bodies."""
         camera = view.camera
         depth = room_depth(view)
-        # The object comes last, when what may be before it is known.
-        for body in range(len(self._bodies) - 1, 0, -1):
-            pose = view.poses[body]
-            if pose is not None and (box := _box(self._meshes[body], pose, view)):
-                hit = self._cast(self._bodies[body], view, pose, box)["t_hit"].numpy()
+        # That body comes last, when what may be before it is known.
+        for other in range(len(self._bodies)):
+            pose = view.poses[other]
+            if other == body or pose is None:
+                continue
+            if box := _box(self._meshes[other], pose, view):
+                hit = self._cast(self._bodies[other], view, pose, box)["t_hit"].numpy()
                 depth[box] = np.minimum(depth[box], hit)
         mask, visible = np.zeros((2, camera.height, camera.width), bool)
-        coordinates = self._meshes[0].canonical
+        coordinates = self._meshes[body].canonical
         canonical = None if coordinates is None else np.full((*mask.shape, 3), np.nan, np.float32)
-        pose = view.poses[0]
-        if pose is not None and (box := _box(self._meshes[0], pose, view)):
-            cast = self._cast(self._bodies[0], view, pose, box)
+        pose = view.poses[body]
+        if pose is not None and (box := _box(self._meshes[body], pose, view)):
+            cast = self._cast(self._bodies[body], view, pose, box)
             hit = cast["t_hit"].numpy()
             mask[box] = np.isfinite(hit)
             visible[box] = mask[box] & (hit < depth[box])
             depth[box] = np.minimum(depth[box], hit)
             if canonical is not None and coordinates is not None:
                 seen = visible[box]
-                corners = self._meshes[0].faces[cast["primitive_ids"].numpy()[seen]]
+                corners = self._meshes[body].faces[cast["primitive_ids"].numpy()[seen]]
                 canonical[box][seen] = _interpolate(
                     coordinates[corners], cast["primitive_uvs"].numpy()[seen]
                 )

@@ -1,7 +1,7 @@
 """Random views of a scene: where things lie, where the camera is, how the light falls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
@@ -39,9 +39,9 @@ class ViewConfig:
         from_above: share of views straight from above, as a wrist camera looks.
         roll: of the other views, ±; a third of them is turned by any angle.
         spread: of the object's place on the table, ±.
-        tumbled: share of views in which the object lies tilted or upside down.
+        tumbled: share of the objects that lie tilted or upside down.
         distractors: in the scene, and most in a view.
-        clutter: distractors touch the object, lie on it and in front of it.
+        clutter: distractors touch the objects, lie on them and in front of them, two for each.
     """
 
     width: int = 640
@@ -57,36 +57,49 @@ class ViewConfig:
     distractors: tuple[int, int] = (5, 3)
     clutter: bool = False
 
+    def straight_from_above(self) -> "ViewConfig":
+        """The same with upright objects, seen as a wrist camera looks down on them."""
+        return replace(self, from_above=1.0, tumbled=0.0)
+
 
 def random_scene(
-    rng: np.random.Generator, mesh: Mesh, others: Sequence[Maker], config: ViewConfig
+    rng: np.random.Generator, meshes: Sequence[Mesh], others: Sequence[Maker], config: ViewConfig
 ) -> Scene:
-    """A scene of an object, with distractors, some of which the `others` make."""
-    distractors = (random_distractor(rng, others) for _ in range(config.distractors[0]))
-    bodies = (Body(mesh, shine=float(rng.uniform(0.05, 0.25))), *distractors)
-    return Scene(bodies, random_surfaces(rng, SURFACES))
+    """A scene of objects, with distractors, some of which the `others` make."""
+    objects = [Body(mesh, shine=float(rng.uniform(0.05, 0.25))) for mesh in meshes]
+    distractors = [random_distractor(rng, others) for _ in range(config.distractors[0])]
+    return Scene((*objects, *distractors), random_surfaces(rng, SURFACES), len(objects))
 
 
 class ViewSampler:
     """Draws views of a scene."""
 
     def __init__(self, scene: Scene, config: ViewConfig) -> None:
-        self._config, self._surfaces = config, len(scene.surfaces)
+        self._config, self._surfaces, self._objects = config, len(scene.surfaces), scene.objects
         self._hulls = [_hull(body.mesh.vertices) for body in scene.bodies]
 
-    def sample(self, rng: np.random.Generator, with_object: bool) -> View:
-        """A random view, with the scene's first body or without."""
+    def sample(self, rng: np.random.Generator, objects: Sequence[int] = (0,)) -> View:
+        """A random view with some of the scene's objects, given by number, apart from each other.
+
+        The pose of one for which there is no place left is None. Without objects, a place for the
+        scene's first one stays empty.
+        """
         config = self._config
+        first = objects[0] if objects else 0
+        hull = self._hulls[first]
         place = np.array([*rng.uniform(-config.spread, config.spread, 2), 0.0])
         tumbled = rng.random() < config.tumbled
-        resting = _resting(rng, self._hulls[0], tumbled)
-        target = place + [0, 0, 0.4 * np.ptp(self._hulls[0] @ resting.T, axis=0)[2]]
+        resting = _resting(rng, hull, tumbled)
+        target = place + [0, 0, 0.4 * np.ptp(hull @ resting.T, axis=0)[2]]
         T_world_camera = _camera_pose(rng, config, target)
         poses: list[FloatArray | None] = [None] * len(self._hulls)
-        poses[0] = _pose(resting, place, self._hulls[0])
+        poses[first] = _pose(resting, place, hull)
+        for body in objects[1:]:
+            turned = _resting(rng, self._hulls[body], rng.random() < config.tumbled)
+            poses[body] = self._free_place(rng, poses, self._hulls[body], turned)
         self._add_distractors(rng, poses, T_world_camera[:3, 3])
-        if not with_object:
-            poses[0] = None
+        if not objects:
+            poses[first] = None
         table, room = (_surface(rng, self._surfaces, zoom) for zoom in ((0.5, 3.0), (1.0, 2.0)))
         return View(
             _intrinsics(rng, config),
@@ -102,26 +115,31 @@ class ViewSampler:
     ) -> None:
         config = self._config
         least = 3 if config.clutter else 0
-        count = min(int(rng.integers(least, config.distractors[1] + 1)), len(poses) - 1)
-        for number, body in enumerate(1 + rng.permutation(len(poses) - 1)[:count]):
+        shown = [
+            self._hulls[body] @ pose[:3, :3].T + pose[:3, 3]
+            for body, pose in enumerate(poses)
+            if pose is not None
+        ]
+        available = len(poses) - self._objects
+        count = min(int(rng.integers(least, config.distractors[1] + 1)), available)
+        for number, body in enumerate(self._objects + rng.permutation(available)[:count]):
             hull = self._hulls[body]
             resting = _resting(rng, hull, rng.random() < 0.4)
-            if config.clutter and number < 2:
-                poses[body] = self._occluder(rng, poses, hull @ resting.T, eye, resting)
+            if config.clutter and number < 2 * len(shown):
+                hidden = shown[number % len(shown)]
+                poses[body] = self._occluder(rng, hidden, hull @ resting.T, eye, resting)
             else:
                 poses[body] = self._free_place(rng, poses, hull, resting)
 
     def _occluder(
         self,
         rng: np.random.Generator,
-        poses: Sequence[FloatArray | None],
+        shown: FloatArray,
         turned: FloatArray,
         eye: FloatArray,
         resting: FloatArray,
     ) -> FloatArray:
-        """On top of the object, or on the table between it and the camera."""
-        assert poses[0] is not None
-        shown = self._hulls[0] @ poses[0][:3, :3].T + poses[0][:3, 3]
+        """On top of the object whose corners are `shown`, or between it and the camera."""
         middle, radius = _circle(shown)
         if rng.random() < 0.5:
             place = [*(middle + rng.normal(0, 0.5 * radius, 2)), shown[:, 2].max()]

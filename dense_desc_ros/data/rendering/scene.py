@@ -59,12 +59,14 @@ class Scene:
     """What stays the same in all views.
 
     Attributes:
-        bodies: the first is the object that the data are about.
+        bodies: objects that the data are about, then distractors.
         surfaces: pictures (SURFACE_PIXELS, SURFACE_PIXELS, 3) for table and room.
+        objects: how many of the bodies are objects.
     """
 
     bodies: tuple[Body, ...]
     surfaces: tuple[Picture, ...]
+    objects: int = 1
 
 
 @dataclass(frozen=True, eq=False)
