@@ -23,6 +23,7 @@ from dense_desc_ros.keypoints import Keypoints, expectations
 from dense_desc_ros.matching import Matches
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 
+NEAR_TEMPERATURE = 0.05  # of similarities, in `match_near`
 METRICS = ("cosine", "l2")
 LATER_FIELDS = ("keypoints", "input_stride")  # left out at their defaults: fingerprints stay
 
@@ -78,6 +79,10 @@ class DescriptorMap:
         return squared.clamp_min_(1e-12).rsqrt_() if self.metric == "cosine" else squared
 
     @cached_property
+    def _unit_features(self) -> Tensor:
+        return self.features * self._own_norms[..., None]
+
+    @cached_property
     def _slacks(self) -> Tensor:
         """By cell, how far values can lie above those at its corners; computed once a frame."""
         return matching.slacks(self.features, self._norms, self.stride, self.metric)
@@ -111,6 +116,67 @@ class DescriptorMap:
         if self.metric == "l2":
             values = (values - references.square().sum(dim=1)).clamp_max(0).exp()
         return Matches(pixels, values)
+
+    def feature_similarity(self, references: Tensor) -> Tensor:
+        """Similarity maps (K, h, w) of references (K, D) with the features themselves.
+
+        Raises:
+            InvalidInputError: references of another length than this map's descriptors.
+        """
+        references = self._prepare(references)
+        if self.metric == "cosine":
+            return matching.feature_dots(self._unit_features, references)
+        dots = matching.feature_dots(self.features, references)
+        squared = references.square().sum(dim=1)[:, None, None]
+        return (2 * dots - self._own_norms - squared).clamp_max(0).exp()
+
+    def without(self, features: Tensor) -> "DescriptorMap":
+        """The map in which some features, (h, w) bool, are like nothing."""
+        kept = self.features.masked_fill(features[..., None], 0)
+        return DescriptorMap(kept, self.stride, self.height, self.width, self.metric)
+
+    def match_features(self, references: Tensor, count: int = 1) -> Matches:
+        """The best places among the features: coarser than `match`, for many references at a time.
+
+        Args:
+            references: (K, D).
+            count: how many local maxima of each.
+
+        Returns:
+            `pixels` (K, count, 2), between the features by parabolas; `scores` (K, count), -inf
+            where there are fewer.
+
+        Raises:
+            InvalidInputError: references of another length than this map's descriptors.
+        """
+        similarity = self.feature_similarity(references)
+        return matching.find_feature_peaks(similarity, count, self.stride)
+
+    def match_near(self, references: Tensor, pixels: Tensor, radius: int) -> Matches:
+        """Where references are in the neighbourhood of pixels, between the features.
+
+        The mean of the features' places, weighted by exp(similarity / 0.05): where the surface
+        looks alike in all directions this strays less than the single best place.
+
+        Args:
+            references: (K, D).
+            pixels: (K, 2) around which each is looked for; also off the image.
+            radius: how far, in features, along u and v.
+
+        Returns:
+            `pixels` (K, 2), and `scores` (K,) of the best features.
+
+        Raises:
+            InvalidInputError: references of another length than this map's descriptors.
+        """
+        references = self._prepare(references)
+        features = self._unit_features if self.metric == "cosine" else self.features
+        around, centres = matching.windows(features, pixels, radius, self.stride)
+        similarity = torch.linalg.vecdot(around, references[:, None])
+        if self.metric == "l2":
+            similarity = (around - references[:, None]).square().sum(dim=2).neg().exp()
+        weights = (similarity / NEAR_TEMPERATURE).softmax(dim=1)
+        return Matches((weights[..., None] * centres).sum(dim=1), similarity.amax(dim=1))
 
     def match_instances(
         self, views: Tensor, count: int, radius: int, views_per_reference: Sequence[int] = ()

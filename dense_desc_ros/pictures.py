@@ -1,7 +1,6 @@
 """Pictures for people: descriptors as colours, and what was found drawn into the image."""
 
 import colorsys
-import math
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dense_desc_ros.camera import FloatArray, PinholeCamera
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap
-from dense_desc_ros.grasps import Grasp
+from dense_desc_ros.gripper_drawing import draw_gripper
 from dense_desc_ros.pipeline import FrameResult
 
 Picture = npt.NDArray[np.uint8]
@@ -24,7 +23,6 @@ Color = tuple[int, int, int]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 SUBPIXEL_BITS = 4
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-DEFAULT_OPENING, FINGER_LENGTH, STEM_LENGTH = 0.05, 0.04, 0.03  # m, of the gripper that is drawn
 LISTED_REFUSALS = 6
 
 
@@ -99,7 +97,8 @@ def draw_matches(result: FrameResult) -> Picture:
         lines[LISTED_REFUSALS:] = [f"and {len(lines) - LISTED_REFUSALS} more"]
     _draw_footer(picture, lines)
     for grasp in result.grasps:
-        _draw_gripper(picture, result.frame.camera, grasp)
+        color, width = color_of(grasp.name), grasp.opening_width
+        draw_gripper(picture, result.frame.camera, grasp.T_camera_grasp, width, color)
     draw_marks(
         picture,
         [Mark(g.pixel, f"{g.name} {g.score:.2f}", color_of(g.name)) for g in result.grasps],
@@ -194,28 +193,6 @@ def _inside(picture: Picture, box: Box) -> Box:
     left = max(min(box.left, width - box.width), 0)
     top = max(min(box.top, height - box.height), 0)
     return box._replace(left=left, top=top)
-
-
-def _draw_gripper(picture: Picture, camera: PinholeCamera, grasp: Grasp) -> None:
-    """Two fingers, closing along y of the grasp, and the stem from which they approach along z."""
-    half = (DEFAULT_OPENING if math.isnan(grasp.opening_width) else grasp.opening_width) / 2
-    back = -FINGER_LENGTH
-    fingers = [[0, -half, 0], [0, -half, back], [0, half, back], [0, half, 0]]
-    stem = [[0, 0, back], [0, 0, back - STEM_LENGTH]]
-    for line in (fingers, stem):
-        rotation, origin = grasp.T_camera_grasp[:3, :3], grasp.T_camera_grasp[:3, 3]
-        pixels = camera.project(np.array(line) @ rotation.T + origin)
-        _draw_line(picture, pixels, color_of(grasp.name))
-
-
-def _draw_line(picture: Picture, pixels: FloatArray, color: Color) -> None:
-    limit = 4 * max(picture.shape)
-    if not np.all(np.abs(pixels) < limit):  # beside or behind the camera, also NaN
-        return
-    points = np.array([_fixed(pixel) for pixel in pixels], dtype=np.int32)
-    for tint, thickness in ((BLACK, 4), (color, 2)):
-        width = round(thickness * _scale(picture))
-        cv2.polylines(picture, [points], False, tint, width, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _draw_footer(picture: Picture, lines: Sequence[str]) -> None:

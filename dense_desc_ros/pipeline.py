@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,36 +11,20 @@ import torch
 
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
-from dense_desc_ros.errors import InvalidInputError, MissingDepthError
-from dense_desc_ros.grasps import Grasp, Refusal, fit_surface, straight_grasp
-from dense_desc_ros.matching import Matches
+from dense_desc_ros.grasping.aligned import SeenKeypoints, find_aligned
+from dense_desc_ros.grasping.choice import choose_grasp
+from dense_desc_ros.grasping.grasp import METHODS, Grasp, NotFound, PointPose, Refusal
+from dense_desc_ros.grasping.registered import find_registered
+from dense_desc_ros.grasping.registration import Registration, make_reference, merged
+from dense_desc_ros.grasping.settings import PipelineSettings
+from dense_desc_ros.grasping.steadying import PoseSteadier
+from dense_desc_ros.grasping.straight import find_straight
 from dense_desc_ros.references import Reference, ReferenceStore, check_name
 
 
 @dataclass(frozen=True)
-class PipelineSettings:
-    """How grasps are chosen.
-
-    Attributes:
-        min_score: matches with a lower similarity are refused.
-        max_instances: grasps given for one reference at most.
-        instance_radius: instances are at least this far apart in the image, pixels.
-    """
-
-    min_score: float = 0.7
-    max_instances: int = 1
-    instance_radius: int = 30
-
-    def __post_init__(self) -> None:
-        if not -1 <= self.min_score <= 1:
-            raise InvalidInputError(f"min_score {self.min_score} is not in [-1, 1]")
-        if self.max_instances < 1 or self.instance_radius < 1:
-            raise InvalidInputError("max_instances and instance_radius must be at least 1")
-
-
-@dataclass(frozen=True)
 class Timings:
-    """Seconds spent on the bare network forward, on matching, and on depth and poses."""
+    """Seconds spent on the bare network forward, on finding poses, and on grasps at them."""
 
     forward: float = 0.0
     matching: float = 0.0
@@ -56,14 +40,6 @@ class FrameResult:
     grasps: list[Grasp]
     refusals: list[Refusal]
     timings: Timings
-
-
-@dataclass(frozen=True, eq=False)
-class Registration:
-    """A stored reference and where its point is: `point` (3,) in the camera frame, metres."""
-
-    reference: Reference
-    point: FloatArray
 
 
 class GraspPipeline:
@@ -84,9 +60,15 @@ class GraspPipeline:
         self.model = model
         self.store = store
         self.settings = settings or PipelineSettings()
+        self._steadier = PoseSteadier()
 
-    def process(self, frame: RgbdFrame) -> FrameResult:
-        """Describe a frame and find every reference in it."""
+    def process(self, frame: RgbdFrame, T_base_camera: FloatArray | None = None) -> FrameResult:
+        """Describe a frame and find every reference in it.
+
+        Args:
+            frame: what is seen.
+            T_base_camera: (4, 4) pose of the camera in a frame whose z is up, if known.
+        """
         pixels = self.model.preprocess(frame.image)
         start = time.perf_counter()
         features = self.model.forward(pixels)
@@ -94,10 +76,15 @@ class GraspPipeline:
             torch.cuda.synchronize(features.device)
         forward = time.perf_counter() - start
         descriptors = self.model.wrap(features, frame.image)
-        return self._find(frame, descriptors, list(self.store), forward)
+        steady = self.settings.steady
+        return self._find(frame, descriptors, list(self.store), T_base_camera, forward, steady)
 
     def find(
-        self, frame: RgbdFrame, descriptors: DescriptorMap, names: Sequence[str] | None = None
+        self,
+        frame: RgbdFrame,
+        descriptors: DescriptorMap,
+        names: Sequence[str] | None = None,
+        T_base_camera: FloatArray | None = None,
     ) -> FrameResult:
         """Find references, all or those named, in a frame that was described before.
 
@@ -105,8 +92,9 @@ class GraspPipeline:
             ReferenceStoreError: an unknown name.
         """
         wanted = list(self.store) if names is None else [self.store.get(name) for name in names]
-        return self._find(frame, descriptors, wanted, forward=0.0)
+        return self._find(frame, descriptors, wanted, T_base_camera)
 
+    @torch.inference_mode()
     def register(
         self,
         frame: RgbdFrame,
@@ -119,16 +107,17 @@ class GraspPipeline:
         opening_width: float = math.nan,
         append: bool = False,
     ) -> Registration:
-        """Remember the point seen at a pixel, and how to grasp there.
+        """Remember the point seen at a pixel, what surrounds it, and how to grasp there.
 
         Args:
             frame: what is seen.
             name: of the reference; an existing one is replaced, or with `append` gets another view.
             pixel: (u, v), fractions allowed.
             descriptors: of the frame, when they were computed before.
-            mask: (H, W) the object, if known; see `grasps.fit_surface`.
+            mask: (H, W) the object, if known; else the surface that is connected with the pixel.
             T_point_grasp: (4, 4) the grasp in the frame of the point; None is the straight grasp.
             opening_width: of the gripper before closing, metres; NaN if unknown.
+            append: the point is another view of that of an existing reference, whose grasp stays.
 
         Raises:
             InvalidInputError: impossible name, pixel, mask, pose or width.
@@ -137,18 +126,22 @@ class GraspPipeline:
             OSError: the reference could not be written.
         """
         check_name(name)
-        patch = fit_surface(frame, pixel, mask)
-        uv = np.asarray(pixel, dtype=float)
         if descriptors is None:
             descriptors = self.model.describe(frame.image)
-        reference = Reference(
+        made = make_reference(
+            self.model,
+            frame,
+            descriptors,
             name,
-            descriptors.sample(uv[None]).cpu(),
-            self.model.fingerprint,
-            np.eye(4) if T_point_grasp is None else T_point_grasp,
+            np.asarray(pixel, dtype=float),
+            mask,
+            T_point_grasp,
             opening_width,
         )
-        return Registration(self.store.add(reference, append), patch.point)
+        if append and name in self.store.names():
+            made = merged(self.store.get(name), made, frame, descriptors)
+        self.store.add(made.reference)
+        return made
 
     @torch.inference_mode()
     def _find(
@@ -156,51 +149,103 @@ class GraspPipeline:
         frame: RgbdFrame,
         descriptors: DescriptorMap,
         references: Sequence[Reference],
-        forward: float,
+        T_base_camera: FloatArray | None,
+        forward: float = 0.0,
+        steady: bool = False,
     ) -> FrameResult:
         start = time.perf_counter()
-        matches = self._match(descriptors, references)
+        found = self._poses(frame, descriptors, references, T_base_camera)
+        if steady:
+            found = {
+                name: self._steadied(name, some, frame, T_base_camera)
+                for name, some in found.items()
+            }
         matched = time.perf_counter()
         grasps: list[Grasp] = []
         refusals: list[Refusal] = []
-        for reference, match in zip(references, matches, strict=True):
-            found = [
-                self._grasp(frame, reference, pixel, float(score))
-                for pixel, score in zip(match.pixels.numpy(), match.scores, strict=True)
+        for reference in references:
+            answers = [
+                choose_grasp(frame, reference, answer, self.settings, T_base_camera)
+                for answer in found[reference.name]
             ]
-            accepted = [grasp for grasp in found if isinstance(grasp, Grasp)]
-            grasps += accepted
+            accepted = [answer for answer in answers if isinstance(answer, Grasp)]
+            grasps += sorted(accepted, key=lambda grasp: -grasp.score)
             if not accepted:
-                refusals += [refusal for refusal in found if isinstance(refusal, Refusal)][:1]
+                refusals += [answer for answer in answers if isinstance(answer, Refusal)][:1]
         timings = Timings(forward, matched - start, time.perf_counter() - matched)
         return FrameResult(frame, descriptors, grasps, refusals, timings)
 
-    def _match(self, descriptors: DescriptorMap, references: Sequence[Reference]) -> list[Matches]:
-        """The best pixels of each reference, over all its views, on the CPU."""
-        if not references:
-            return []
-        views = torch.cat([r.descriptors for r in references]).to(descriptors.features.device)
-        counts = [len(r.descriptors) for r in references]
-        if self.settings.max_instances == 1:
-            pixels, scores = (x.cpu().split(counts) for x in descriptors.match(views))
-            best = [int(s.argmax()) for s in scores]
-            return [Matches(p[[b]], s[[b]]) for p, s, b in zip(pixels, scores, best, strict=True)]
-        return [
-            Matches(found.pixels.cpu(), found.scores.cpu())
-            for found in descriptors.match_instances(
-                views, self.settings.max_instances, self.settings.instance_radius, counts
-            )
-        ]
+    def _poses(
+        self,
+        frame: RgbdFrame,
+        descriptors: DescriptorMap,
+        references: Sequence[Reference],
+        T_base_camera: FloatArray | None,
+    ) -> dict[str, list[PointPose | NotFound]]:
+        """What the method of each reference finds of it, by name."""
+        settings = self.settings
+        by_method: dict[str, list[Reference]] = {method: [] for method in METHODS}
+        found: dict[str, list[PointPose | NotFound]] = {}
+        for reference in references:
+            possible = _possible_methods(reference)
+            method = possible[0] if settings.method == "auto" else settings.method
+            if method in possible:
+                by_method[method].append(reference)
+            else:
+                reason = f"it was registered without what the method {method!r} needs"
+                found[reference.name] = [NotFound(0.0, reason)]
+        down = None
+        if settings.approach == "gravity" and T_base_camera is not None:
+            down = -T_base_camera[2, :3]
+        finders: dict[str, Callable[[list[Reference]], list[list[PointPose | NotFound]]]] = {
+            "registered": lambda some: find_registered(
+                frame, descriptors, some, settings.max_instances, settings.scales
+            ),
+            "aligned": lambda some: find_aligned(
+                frame,
+                SeenKeypoints(self.model.network, frame, descriptors),
+                some,
+                descriptors.stride,
+                settings.scales,
+            ),
+            "straight": lambda some: find_straight(
+                frame, descriptors, some, settings.max_instances, settings.instance_radius, down
+            ),
+        }
+        for method, some in by_method.items():
+            if some:
+                names = [reference.name for reference in some]
+                found |= zip(names, finders[method](some), strict=True)
+        return found
 
-    def _grasp(
-        self, frame: RgbdFrame, reference: Reference, pixel: FloatArray, score: float
-    ) -> Grasp | Refusal:
-        if score < self.settings.min_score:
-            reason = f"best score {score:.2f} is below min_score {self.settings.min_score:.2f}"
-            return Refusal(reference.name, score, reason)
-        try:
-            patch = fit_surface(frame, pixel)
-        except MissingDepthError as error:
-            return Refusal(reference.name, score, str(error))
-        pose = straight_grasp(patch) @ reference.T_point_grasp
-        return Grasp(reference.name, score, pixel, patch.point, pose, reference.opening_width)
+    def _steadied(
+        self,
+        name: str,
+        found: list[PointPose | NotFound],
+        frame: RgbdFrame,
+        T_base_camera: FloatArray | None,
+    ) -> list[PointPose | NotFound]:
+        """What was found of a reference, the poses of still objects averaged.
+
+        A camera whose pose is not known is taken to stand still.
+        """
+        T_base_camera = np.eye(4) if T_base_camera is None else T_base_camera
+        some = [answer for answer in found if isinstance(answer, PointPose)]
+        poses = [T_base_camera @ answer.T_camera_point for answer in some]
+        steady = self._steadier.steady(name, poses, frame.stamp_ns)
+        T_camera_base = np.linalg.inv(T_base_camera)
+        moved: list[PointPose | NotFound] = [
+            replace(answer, T_camera_point=T_camera_base @ pose)
+            for answer, pose in zip(some, steady, strict=True)
+        ]
+        return moved or found
+
+
+def _possible_methods(reference: Reference) -> list[str]:
+    """Those of METHODS that what was registered allows, best first."""
+    needs = {
+        "registered": len(reference.support) > 0,
+        "aligned": bool(reference.keypoints.isfinite().any()),
+        "straight": True,
+    }
+    return [method for method in METHODS if needs[method]]

@@ -4,8 +4,8 @@ import json
 import math
 import re
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import InvalidInputError, ReferenceStoreError
 from dense_desc_ros.files import write_atomically
+from dense_desc_ros.grasping.support import Level, Support
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -34,6 +35,9 @@ def check_name(name: str) -> str:
 class Reference:
     """A point on an object, and how to grasp there.
 
+    The frame of the point, in which all that is known around it is given, has its origin there, z
+    into the surface and x along the registering camera's, see `grasping.straight.point_frame`.
+
     Attributes:
         name: what the user calls it.
         descriptors: (V, D) float32, the point's descriptor in each of V registered views.
@@ -41,6 +45,10 @@ class Reference:
         T_point_grasp: (4, 4) the taught grasp in the frame of the point; identity is the straight
             grasp (see `grasps.straight_grasp`).
         opening_width: of the gripper before closing, metres; NaN if not taught.
+        support: the surface around the point; empty if little depth was seen there.
+        keypoints: (N, 3) float32 the network's keypoints in the frame of the point, metres, NaN
+            for those that were not on the object; (0, 3) for networks without.
+        levels: by method, what speaks for the reference; see `grasping`.
     """
 
     name: str
@@ -48,6 +56,9 @@ class Reference:
     fingerprint: str
     T_point_grasp: FloatArray = field(default_factory=lambda: np.eye(4))
     opening_width: float = math.nan
+    support: Support = field(default_factory=lambda: Support.none(0))
+    keypoints: Tensor = field(default_factory=lambda: torch.empty(0, 3))
+    levels: Mapping[str, Level] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -55,14 +66,21 @@ class Reference:
         if self.opening_width < 0 or math.isinf(self.opening_width):
             raise InvalidInputError(f"opening width {self.opening_width} m is not possible")
 
+    def score(self, method: str, evidence: float) -> float:
+        """What speaks for the reference by some method, on the scale of its level."""
+        return self.levels.get(method, Level(0.0, 1.0)).score(evidence)
+
     def to_bytes(self) -> bytes:
         description = {
             "name": self.name,
             "fingerprint": self.fingerprint,
             "T_point_grasp": self.T_point_grasp.tolist(),
             "opening_width": None if math.isnan(self.opening_width) else self.opening_width,
+            "levels": {method: list(level) for method, level in self.levels.items()},
         }
-        tensors = {"descriptors": self.descriptors.cpu().float().contiguous()}
+        tensors = {"descriptors": self.descriptors, "keypoints": self.keypoints}
+        tensors |= {f"support.{name}": values for name, values in self.support.tensors().items()}
+        tensors = {name: values.cpu().contiguous() for name, values in tensors.items()}
         return serialize(tensors, {"reference": json.dumps(description)})
 
     @classmethod
@@ -76,15 +94,25 @@ class Reference:
             with safetensors.safe_open(path, framework="pt") as file:
                 description = json.loads((file.metadata() or {})["reference"])
                 descriptors = file.get_tensor("descriptors")
+                keypoints = file.get_tensor("keypoints")
+                support = Support(
+                    *(file.get_tensor(f"support.{name}") for name in Support.none(0).tensors())
+                )
             width = description["opening_width"]
             if descriptors.ndim != 2 or not descriptors.isfinite().all():
                 raise ValueError("its descriptors are not a finite (V, D) array")
+            if keypoints.ndim != 2 or keypoints.shape[1] != 3 or keypoints.isinf().any():
+                raise ValueError("its keypoints are not a (N, 3) array")
+            support.check(descriptors.shape[1] if len(support) else support.descriptors.shape[-1])
             return cls(
                 description["name"],
                 descriptors,
                 description["fingerprint"],
                 np.array(description["T_point_grasp"], dtype=float),
                 math.nan if width is None else float(width),
+                support,
+                keypoints,
+                {name: Level(*map(float, level)) for name, level in description["levels"].items()},
             )
         except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ReferenceStoreError(
@@ -161,12 +189,11 @@ class ReferenceStore:
         known = ", ".join(self.names()) or "none"
         raise ReferenceStoreError(f"unknown reference {name[:80]!r}; registered: {known}")
 
-    def add(self, reference: Reference, append: bool = False) -> Reference:
+    def add(self, reference: Reference) -> Reference:
         """Store a reference, replacing the one of its name, and return what is stored.
 
         Args:
             reference: made by this store's model.
-            append: add its descriptors as further views of the stored one, whose grasp stays.
 
         Raises:
             ReferenceStoreError: made by other weights; or a file that cannot be used (of another
@@ -180,10 +207,6 @@ class ReferenceStore:
                 raise ReferenceStoreError(
                     f"{self.problems[name]}. Remove it first, or use another name or folder"
                 )
-            if append and name in self._references:
-                stored = self._references[name]
-                views = torch.cat([stored.descriptors, reference.descriptors.cpu()])
-                reference = replace(stored, descriptors=views)
             write_atomically(self._path(name), reference.to_bytes())
             self._references[name] = reference
             return reference

@@ -8,7 +8,8 @@ import pytest
 
 from dense_desc_ros.camera import PinholeCamera, RgbdFrame
 from dense_desc_ros.errors import InvalidInputError, MissingDepthError, ReferenceStoreError
-from dense_desc_ros.pipeline import GraspPipeline, PipelineSettings
+from dense_desc_ros.grasping.settings import PipelineSettings
+from dense_desc_ros.pipeline import GraspPipeline
 from dense_desc_ros.references import ReferenceStore
 
 CAMERA = PinholeCamera(400.0, 400.0, 191.5, 143.5, 384, 288)

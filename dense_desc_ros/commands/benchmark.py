@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dense_desc_ros.commands.options import Device, Json, show
+from dense_desc_ros.commands.options import Device, Json, Weights, show
 
 PAPER_DIMS = [3, 8, 16, 32, 64, 128, 256, 512]
 
@@ -76,3 +76,33 @@ def benchmark_accuracy(
 
     result = run(reports)
     show(result, result["results"], as_json)
+
+
+@benchmark.command("grasp")
+def benchmark_grasp(
+    weights: Weights,
+    scenes: Annotated[int, typer.Option(help="Pictures of each condition.")] = 100,
+    objects: Annotated[str, typer.Option(help="caps or mugs.")] = "caps",
+    from_above: Annotated[
+        bool, typer.Option("--from-above", help="Upright objects, seen straight from above.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Fixes pictures and points.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of a table and pictures.")] = None,
+    as_json: Json = False,
+    device: Device = "auto",
+) -> None:
+    """How exactly grasps registered once are found again, in rendered scenes with noisy depth.
+
+    On the object itself and on others of its kind, 1, 3 and 5 of them in clutter.
+    """
+    from dense_desc_ros.descriptors import DescriptorModel
+    from dense_desc_ros.evaluation.benchmark_grasp import benchmark_grasp as run
+    from dense_desc_ros.evaluation.grasp_figures import summarize
+    from dense_desc_ros.evaluation.grasp_report import write_grasp_report
+
+    measured = run(DescriptorModel.load(weights, device), scenes, seed, objects, from_above)
+    result = summarize(measured)
+    if out is not None:
+        write_grasp_report(out, result, measured.examples)
+    rows = [{**row, "refused": sum(row["refused"].values())} for row in result["methods"]]
+    show(result, rows, as_json)

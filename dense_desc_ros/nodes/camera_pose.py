@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
 
@@ -25,8 +24,10 @@ class UnknownPoseError(Exception):
 class CameraPose(Protocol):
     """A source of camera poses."""
 
-    def at(self, frame: RgbdFrame) -> tuple[str, FloatArray]:
+    def at(self, frame: RgbdFrame) -> tuple[str, FloatArray | None]:
         """A frame's name and the camera's pose (4, 4) in it, when this frame was seen.
+
+        The pose is None if that is the camera's own frame, for want of another.
 
         Raises:
             UnknownPoseError: it is not known.
@@ -57,8 +58,8 @@ class FixedPose:
 class NoPose:
     """Nothing is known: what is seen stays in the camera's own frame."""
 
-    def at(self, frame: RgbdFrame) -> tuple[str, FloatArray]:
-        return frame.frame_id, np.eye(4)
+    def at(self, frame: RgbdFrame) -> tuple[str, None]:
+        return frame.frame_id, None
 
 
 class TransformedPose:

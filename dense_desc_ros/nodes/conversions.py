@@ -16,7 +16,7 @@ from dense_desc_interfaces.msg import Refusal as RefusalMessage
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.data.messages import NANOSECONDS
 from dense_desc_ros.errors import InvalidInputError
-from dense_desc_ros.grasps import Grasp
+from dense_desc_ros.grasping.grasp import Grasp
 from dense_desc_ros.pipeline import FrameResult
 from dense_desc_ros.references import Reference
 
@@ -29,14 +29,17 @@ def header_of(frame: RgbdFrame, frame_id: str | None = None) -> Header:
     return Header(stamp=Time(sec=sec, nanosec=nanosec), frame_id=frame_id or frame.frame_id)
 
 
-def grasp_array(result: FrameResult, frame_id: str, T_frame_camera: FloatArray) -> GraspArray:
+def grasp_array(
+    result: FrameResult, frame_id: str, T_frame_camera: FloatArray | None
+) -> GraspArray:
     """All that was found in a frame, with poses and points in frame_id.
 
     Args:
         result: of the pipeline, in the camera frame.
         frame_id: name of the frame to give poses in.
-        T_frame_camera: (4, 4) pose of the camera in it.
+        T_frame_camera: (4, 4) pose of the camera in it; None if it is the camera's own.
     """
+    T_frame_camera = np.eye(4) if T_frame_camera is None else T_frame_camera
     header = header_of(result.frame, frame_id)
     return GraspArray(
         header=header,
@@ -110,7 +113,12 @@ def _grasp(grasp: Grasp, header: Header, T_frame_camera: FloatArray) -> GraspMes
     u, v = (float(value) for value in grasp.pixel)
     return GraspMessage(
         name=grasp.name,
+        method=grasp.method,
         score=grasp.score,
+        inliers=grasp.found.inliers,
+        spread_px=grasp.found.spread_px,
+        spread=grasp.found.spread,
+        scale=grasp.found.scale,
         pixel=Pixel(u=u, v=v),
         point=point_message(point),
         pose=PoseStamped(header=header, pose=pose_message(T_frame_camera @ grasp.T_camera_grasp)),

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
 from dense_desc_interfaces.msg import GraspArray
+from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.data.messages import NANOSECONDS, image_to_message, stamp_to_ns
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import InvalidInputError, WeightsError
@@ -102,16 +103,16 @@ class DescriptorNode(Node):
             raise InvalidInputError(f"no frame has been processed yet: {reason}")
         return self._newest
 
-    def to_message(self, result: FrameResult) -> GraspArray:
+    def camera_pose(self, frame: RgbdFrame) -> tuple[str, FloatArray | None]:
         try:
-            frame_id, pose = self._camera_pose.at(result.frame)
+            known = self._camera_pose.at(frame)
             self._pose_problem = ""
         except UnknownPoseError as error:
             self._pose_problem = f"grasps are given in the camera frame: {error}"
             if self._health.worth_logging("pose"):
                 self.get_logger().warning(self._pose_problem)
-            frame_id, pose = NoPose().at(result.frame)
-        return grasp_array(result, frame_id, pose)
+            known = NoPose().at(frame)
+        return known
 
     # Frames: received on the executor's thread, worked on by the model's.
 
@@ -158,9 +159,10 @@ class DescriptorNode(Node):
         now_ns = self.get_clock().now().nanoseconds
         frame = read_frame(messages, now_ns, self._parameters_now.max_frame_age)
         read = time.perf_counter()
-        result = self._newest = self.pipeline.process(frame)
+        frame_id, pose = self.camera_pose(frame)
+        result = self._newest = self.pipeline.process(frame, pose)
         found = time.perf_counter()
-        grasps = self.to_message(result)
+        grasps = grasp_array(result, frame_id, pose)
         self._grasps.publish(grasps)
         self._poses.publish(pose_array(grasps))
         end = time.perf_counter()

@@ -15,7 +15,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from dense_desc_ros.errors import DenseDescError
-from dense_desc_ros.pipeline import PipelineSettings
+from dense_desc_ros.grasping.gripper import Gripper
+from dense_desc_ros.grasping.settings import PipelineSettings
 
 
 def _parameter(
@@ -28,6 +29,10 @@ def _parameter(
         default=default,
         metadata={"description": description, "limits": limits, "read_only": read_only},
     )
+
+
+def _size(default: float, description: str) -> Any:
+    return _parameter(default, f"{description}, m.", (0.001, 1.0))
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,17 @@ class NodeParameters:
     threads: int = _parameter(
         0, "Processor cores that the network may use; 0: as many as there are.", (0, 256), True
     )
+    method: str = _parameter(
+        PipelineSettings.method,
+        "How references are found: registered (by the surface around the point), aligned (by the "
+        "network's keypoints), straight (by the point alone), or auto: the first of these for "
+        "which enough was registered.",
+    )
     min_score: float = _parameter(
-        PipelineSettings.min_score, "Matches with a lower similarity give no grasp.", (-1.0, 1.0)
+        PipelineSettings.min_score,
+        "What scores lower gives no grasp. 1: as in the picture of the registration; 0: as the "
+        "rest of that picture.",
+        (-100.0, 1.0),
     )
     max_instances: int = _parameter(
         PipelineSettings.max_instances, "Grasps given for one reference at most.", (1, 100)
@@ -70,6 +84,38 @@ class NodeParameters:
         "Images whose stamp is further than this from the clock are refused, s; 0: none is.",
         (0.0, 3600.0),
     )
+    min_scale: float = _parameter(
+        PipelineSettings.scales[0], "Least size of an object over the registered one's.", (0.1, 1.0)
+    )
+    max_scale: float = _parameter(
+        PipelineSettings.scales[1], "Greatest size of an object over it.", (1.0, 10.0)
+    )
+    approach: str = _parameter(
+        PipelineSettings.approach,
+        "Of straight grasps: normal (into the surface), or gravity (down, where the camera's pose "
+        "in base_frame is known).",
+    )
+    steady: bool = _parameter(
+        PipelineSettings.steady,
+        "Average the poses of still objects over frames, in base_frame; compute_grasp never does.",
+    )
+    workspace: Sequence[float] = _parameter(
+        (),
+        "Grasps elsewhere are refused: least x, y, z and greatest x, y, z in base_frame, m; empty: "
+        "none is.",
+    )
+    gripper_max_width: float = _parameter(
+        Gripper.max_width,
+        "Between open finger tips, m. Grasps for which the points seen leave no room are moved a "
+        "little or refused; 0: they are not checked.",
+        (0.0, 1.0),
+    )
+    gripper_finger_length: float = _size(Gripper.finger_length, "From finger tips to palm")
+    gripper_finger_width: float = _size(Gripper.finger_width, "Of a finger, across the closing")
+    gripper_finger_thickness: float = _size(Gripper.finger_thickness, "Of a finger, along it")
+    gripper_palm_width: float = _size(Gripper.palm_width, "Of the palm, along the closing")
+    gripper_palm_depth: float = _size(Gripper.palm_depth, "Of the palm, across it")
+    gripper_palm_height: float = _size(Gripper.palm_height, "Of the palm, along the approach")
     base_frame: str = _parameter(
         "",
         "Frame to give grasps in; empty: the camera's. Its pose is taken from camera_pose, else "
@@ -83,7 +129,21 @@ class NodeParameters:
     @property
     def settings(self) -> PipelineSettings:
         """What of it concerns the pipeline."""
-        return PipelineSettings(self.min_score, self.max_instances, self.instance_radius)
+        gripper = None
+        if self.gripper_max_width:
+            names = [item.name for item in fields(Gripper)]
+            gripper = Gripper(**{name: getattr(self, f"gripper_{name}") for name in names})
+        return PipelineSettings(
+            self.method,
+            self.min_score,
+            self.max_instances,
+            self.instance_radius,
+            (self.min_scale, self.max_scale),
+            self.approach,
+            gripper,
+            self.workspace or None,
+            self.steady,
+        )
 
 
 def declare_parameters(node: Node) -> NodeParameters:

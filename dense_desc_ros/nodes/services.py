@@ -8,18 +8,18 @@ from typing import Any, Protocol, TypeVar
 from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 
-from dense_desc_interfaces.msg import GraspArray
 from dense_desc_interfaces.srv import (
     ComputeGrasp,
     ListReferences,
     RegisterReference,
     RemoveReference,
 )
-from dense_desc_ros.camera import RgbdFrame
+from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.data.messages import frame_from_messages, mask_from_message
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.nodes.conversions import (
+    grasp_array,
     header_of,
     point_message,
     pose_matrix,
@@ -42,8 +42,8 @@ class Backend(Protocol):
     def newest(self) -> FrameResult:
         """Of the newest frame that was processed. Raises InvalidInputError if there is none yet."""
 
-    def to_message(self, result: FrameResult) -> GraspArray:
-        """A result as published."""
+    def camera_pose(self, frame: RgbdFrame) -> tuple[str, FloatArray | None]:
+        """The frame that grasps are given in, and the camera's pose (4, 4) in it if known."""
 
 
 class Services:
@@ -100,7 +100,8 @@ class Services:
             header=header_of(frame), point=point_message(registration.point)
         )
         views = len(registration.reference.descriptors)
-        return f"{request.name} is registered with {views} view{'s' if views > 1 else ''}"
+        text = f"{request.name} is registered with {views} view{'s' if views > 1 else ''}"
+        return f"{text}; {registration.remark}" if registration.remark else text
 
     def _frame(self, request: RegisterReference.Request) -> tuple[RgbdFrame, DescriptorMap | None]:
         """The frame of the request, or the newest one with its descriptors."""
@@ -122,8 +123,9 @@ class Services:
     def _compute(self, request: ComputeGrasp.Request, response: ComputeGrasp.Response) -> str:
         newest = self._backend.newest()
         names = list(dict.fromkeys(request.names)) or None
-        result = self._backend.pipeline.find(newest.frame, newest.descriptors, names)
-        response.grasps = self._backend.to_message(result)
+        frame_id, pose = self._backend.camera_pose(newest.frame)
+        result = self._backend.pipeline.find(newest.frame, newest.descriptors, names, pose)
+        response.grasps = grasp_array(result, frame_id, pose)
         return f"{len(result.grasps)} grasps, {len(result.refusals)} refusals"
 
     def _list(

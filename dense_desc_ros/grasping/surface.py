@@ -1,7 +1,4 @@
-"""From a pixel to a grasp: the surface seen there, its normal, and the straight grasp on it.
-
-Grasp frames: origin between the finger tips, z along the approach, y along the closing direction.
-"""
+"""The surface seen at a pixel, in spite of holes, edges, flying pixels and noise."""
 
 from dataclasses import dataclass
 
@@ -11,6 +8,7 @@ import numpy.typing as npt
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.errors import InvalidInputError, MissingDepthError
 
+WINDOW_RADIUS = 2  # px, in which `measure_points` takes its median
 SEARCH_RADIUS = 4  # px around the pixel in which there must be depth
 PATCH_RADIUS = 0.012  # m of surface that the plane is fitted to, but at least
 MIN_PATCH_PX = 6  # as much as this many pixels, since far away depth is noisier and sparser
@@ -18,36 +16,6 @@ MAX_PATCH_PX = 40  # as much is enough, and quick
 SURFACE_GAP = 0.015  # depths further apart than this share are different surfaces
 MIN_SHARE = 0.15  # of the depths in the search window: fewer are flying pixels
 MIN_POINTS = 6
-
-
-@dataclass(frozen=True, eq=False)
-class Grasp:
-    """A grasp found in a frame.
-
-    Attributes:
-        name: of the reference.
-        score: similarity of its descriptor at the pixel.
-        pixel: (2,) as (u, v).
-        point: (3,) surface point in the camera frame, metres.
-        T_camera_grasp: (4, 4) pose of the grasp in the camera frame.
-        opening_width: of the gripper before closing, metres; NaN when unknown.
-    """
-
-    name: str
-    score: float
-    pixel: FloatArray
-    point: FloatArray
-    T_camera_grasp: FloatArray
-    opening_width: float
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A reference for which no grasp is given: its best `score` in the frame, and the `reason`."""
-
-    name: str
-    score: float
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,22 +79,21 @@ def fit_surface(
     return SurfacePatch(ray * depth, normal)
 
 
-def straight_grasp(patch: SurfacePatch) -> FloatArray:
-    """Pose (4, 4) in the camera frame of the pinch into the surface, along its inward normal.
+def measure_points(frame: RgbdFrame, pixels: FloatArray) -> FloatArray:
+    """Points (N, 3) in the camera frame, metres, that are seen at pixels (N, 2) on the image.
 
-    This is also the frame of the point, in which taught grasps are given: z into the surface, x the
-    camera's x axis laid into the surface, y = z × x, along which the fingers close.
+    Many at a time, and coarser than `fit_surface`: the median of the depths in a small window, NaN
+    where less than half of it is measured. At an edge this is on one of the surfaces.
     """
-    z = -patch.normal
-    x = np.array([1.0, 0.0, 0.0])
-    x -= (x @ z) * z
-    if np.linalg.norm(x) < 1e-3:  # looking along the surface's x axis: any direction in it will do
-        x = np.cross([0.0, 1.0, 0.0], z)
-    x /= np.linalg.norm(x)
-    pose = np.eye(4)
-    pose[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
-    pose[:3, 3] = patch.point
-    return pose
+    u, v = np.rint(pixels).astype(int).T
+    steps = np.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1)
+    rows = np.clip(v[:, None, None] + steps[:, None], 0, frame.camera.height - 1)
+    columns = np.clip(u[:, None, None] + steps, 0, frame.camera.width - 1)
+    depths = np.sort(frame.depth[rows, columns].reshape(len(pixels), len(steps) ** 2), axis=1)
+    known = np.isfinite(depths).sum(axis=1)  # NaN is sorted last
+    middle = depths[np.arange(len(pixels)), np.maximum(known - 1, 0) // 2].astype(float)
+    middle[2 * known < depths.shape[1]] = np.nan
+    return frame.camera.back_project(pixels, middle)
 
 
 def _depth_at(frame: RgbdFrame, pixel: FloatArray, mask: npt.NDArray[np.bool_] | None) -> float:

@@ -1,0 +1,231 @@
+"""Sets of points aligned to others by uncertain correspondences, most of which may be wrong.
+
+Two correspondences are compatible when both sets give the same distance between their points. Right
+ones are compatible with each other, wrong ones by chance alone; so the number of correspondences
+that are compatible with both ends of a pair tells right pairs from wrong. Each of the best
+connected correspondences, with its closest companions, proposes a motion, and the one that most
+agree with wins. Nothing is drawn by chance: the same input gives the same answer.
+
+Source: Chen et al., "SC2-PCR: A Second Order Spatial Compatibility for Efficient and Robust Point
+Cloud Registration" (CVPR 2022); RANSAC needs many more proposals for the same share of outliers.
+
+Everything is done for R sets at once, in NumPy: for so few points calling PyTorch takes longer than
+computing, and every set counts in the time of a frame.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dense_desc_ros.camera import FloatArray
+
+Flags = npt.NDArray[np.bool_]
+
+SEEDS = 8  # correspondences that propose a motion
+COMPANIONS = 10  # of each, at most
+FEWEST = 3
+REFINEMENTS = 3
+SCALE_GAIN = 1.1  # a change of size is believed if so many times as much agrees with it
+LINE = 0.004  # m; points nearer to one line than this leave the turn about it open
+
+
+@dataclass(frozen=True, eq=False)
+class Alignments:
+    """How each of R sets of points a is moved to lie on points b.
+
+    Attributes:
+        rotation: (R, 3, 3).
+        translation: (R, 3) metres.
+        scale: (R,) b's size over a's; b ≈ scale · rotation @ a + translation.
+        inliers: (R, S, P) bool, the correspondences that agree, for each point one at most.
+        found: (R,) bool; where it is False no three agree, or those that do lie on a line, and the
+            rest means nothing.
+    """
+
+    rotation: FloatArray
+    translation: FloatArray
+    scale: FloatArray
+    inliers: Flags
+    found: Flags
+
+    def apply(self, points: FloatArray) -> FloatArray:
+        """Where points (R, S, 3) of a lie in b."""
+        return _move(self.scale[:, None, None] * self.rotation, self.translation, points)
+
+
+def align(
+    a: FloatArray,
+    b: FloatArray,
+    weights: FloatArray,
+    tolerance: FloatArray,
+    scales: tuple[float, float],
+) -> Alignments:
+    """Find the motions, and if need be the changes of size, that most correspondences agree with.
+
+    Args:
+        a: (R, S, 3) points of each set, metres.
+        b: (R, S, P, 3) where each may be; of P places at most one is right. Finite.
+        weights: (R, S, P) how much each place counts; 0 where there is none.
+        tolerance: (R, S, P) metres, how far b may be off.
+        scales: least and greatest change of size that two correspondences may show together; the
+            one found is not limited by it.
+    """
+    sets, points, places = weights.shape
+    flat_a = np.repeat(a, places, axis=1)
+    flat_b, w, t = b.reshape(sets, -1, 3), weights.reshape(sets, -1), tolerance.reshape(sets, -1)
+    group = np.repeat(np.arange(points), places)
+    linear, shift, found = _propose(flat_a, flat_b, w, t, group, scales)
+    fits = []
+    for scaled in (False, True):
+        fits.append(_refine(a, b, weights, tolerance, linear, shift, scaled))
+    rigid, similar = fits
+    counts = [fit.inliers.sum(axis=(1, 2)) for fit in fits]
+    resized = similar.found & ((counts[1] > SCALE_GAIN * counts[0]) | ~rigid.found)
+
+    def chosen(x: npt.NDArray, y: npt.NDArray) -> npt.NDArray:
+        return np.where(resized.reshape(-1, *[1] * (x.ndim - 1)), y, x)
+
+    return Alignments(
+        chosen(rigid.rotation, similar.rotation),
+        chosen(rigid.translation, similar.translation),
+        chosen(rigid.scale, similar.scale),
+        chosen(rigid.inliers, similar.inliers),
+        chosen(rigid.found, similar.found) & found,
+    )
+
+
+def fit_motion(
+    a: FloatArray, b: FloatArray, weights: FloatArray, scaled: bool
+) -> tuple[FloatArray, FloatArray]:
+    """The motions, with a change of size if `scaled`, that map points a (..., n, 3) to b best.
+
+    As `se3.kabsch` and `se3.umeyama`, see there for sources; in NumPy, and without derivatives.
+
+    Returns:
+        Linear parts (..., 3, 3), and translations (..., 3).
+    """
+    w = weights[..., None] / np.maximum(weights.sum(axis=-1), 1e-12)[..., None, None]
+    mean_a, mean_b = (w * a).sum(axis=-2, keepdims=True), (w * b).sum(axis=-2, keepdims=True)
+    centred_a, centred_b = a - mean_a, b - mean_b
+    covariance = np.swapaxes(w * centred_b, -1, -2) @ centred_a
+    u, s, vt = np.linalg.svd(covariance)
+    signs = np.ones_like(s)
+    signs[..., 2] = np.where(np.linalg.det(u @ vt) < 0, -1, 1)
+    linear = (u * signs[..., None, :]) @ vt
+    if scaled:
+        spread = (w * centred_a**2).sum(axis=(-2, -1))
+        linear = linear * ((s * signs).sum(axis=-1) / np.maximum(spread, 1e-12))[..., None, None]
+    return linear, (mean_b - mean_a @ np.swapaxes(linear, -1, -2))[..., 0, :]
+
+
+def _propose(
+    a: FloatArray,
+    b: FloatArray,
+    weights: FloatArray,
+    tolerance: FloatArray,
+    group: npt.NDArray[np.integer],
+    scales: tuple[float, float],
+) -> tuple[FloatArray, FloatArray, Flags]:
+    """The best motion of each set by what M correspondences say, and whether there is any.
+
+    Args:
+        a, b: (R, M, 3).
+        weights, tolerance: (R, M).
+        group: (M,) the point that each is of.
+        scales: see `align`.
+    """
+    second = _second_order(a, b, weights > 0, tolerance, group, scales)
+    seeds = np.argsort(-second.sum(axis=2), axis=1, kind="stable")[:, :SEEDS]
+    of_seeds = np.take_along_axis(second, seeds[:, :, None], axis=1)
+    companions = np.argsort(-of_seeds, axis=2, kind="stable")[:, :, :COMPANIONS]
+    joined = np.take_along_axis(of_seeds, companions, axis=2) > 0
+    chosen = np.concatenate([seeds[:, :, None], companions], axis=2)
+    counted = np.concatenate([np.ones((*seeds.shape, 1), bool), joined], axis=2)
+    sets = np.arange(len(a))[:, None, None]
+    linear, shift = fit_motion(
+        a[sets, chosen], b[sets, chosen], weights[sets, chosen] * counted, scaled=False
+    )
+    gaps = a[:, None] @ np.swapaxes(linear, -1, -2) + shift[:, :, None] - b[:, None]
+    relative = np.square(gaps).sum(axis=3) / tolerance[:, None] ** 2
+    agreement = (np.clip(1 - relative, 0, None) * weights[:, None]).sum(axis=2)
+    enough = counted.sum(axis=2) >= FEWEST
+    best = np.where(enough, agreement, -1).argmax(axis=1)
+    at = np.arange(len(a)), best
+    return linear[at], shift[at], enough.any(axis=1)
+
+
+def _second_order(
+    a: FloatArray,
+    b: FloatArray,
+    present: Flags,
+    tolerance: FloatArray,
+    group: npt.NDArray[np.integer],
+    scales: tuple[float, float],
+) -> FloatArray:
+    """(R, M, M): for compatible pairs, how many others are compatible with both; else 0."""
+    length_a, length_b = (_lengths(x.astype(np.float32)) for x in (a, b))
+    slack = (tolerance[:, :, None] + tolerance[:, None]).astype(np.float32)
+    compatible = length_b <= scales[1] * length_a + slack
+    compatible &= length_b >= scales[0] * length_a - slack
+    compatible &= present[:, :, None] & present[:, None] & (group[:, None] != group)
+    first = compatible.astype(np.float32)
+    return first * (first @ first)
+
+
+def _lengths(points: FloatArray) -> FloatArray:
+    """Distances (R, M, M) between points (R, M, 3)."""
+    squares = np.square(points).sum(axis=2)
+    dots = points @ np.swapaxes(points, 1, 2)
+    return np.sqrt(np.maximum(squares[:, :, None] + squares[:, None] - 2 * dots, 0))
+
+
+def _refine(
+    a: FloatArray,
+    b: FloatArray,
+    weights: FloatArray,
+    tolerance: FloatArray,
+    linear: FloatArray,
+    shift: FloatArray,
+    scaled: bool,
+) -> Alignments:
+    """Fit again to all that agree."""
+    for _ in range(REFINEMENTS):
+        inliers = _agreeing(a, b, weights, tolerance, linear, shift)
+        counted = np.where(inliers, weights, 0)
+        place = counted.argmax(axis=2)[:, :, None]
+        nearest = np.take_along_axis(b, place[..., None], axis=2)[:, :, 0]
+        linear, shift = fit_motion(a, nearest, counted.max(axis=2), scaled)
+    used = np.asarray(inliers.any(axis=2))
+    scale = np.cbrt(np.maximum(np.linalg.det(linear), 1e-12))
+    found = (used.sum(axis=1) >= FEWEST) & ~_on_a_line(a, used)
+    return Alignments(linear / scale[:, None, None], shift, scale, inliers, found)
+
+
+def _agreeing(
+    a: FloatArray,
+    b: FloatArray,
+    weights: FloatArray,
+    tolerance: FloatArray,
+    linear: FloatArray,
+    shift: FloatArray,
+) -> Flags:
+    """(R, S, P): the place of each point that is nearest to where a motion puts it, if near."""
+    gaps = np.linalg.norm(_move(linear, shift, a)[:, :, None] - b, axis=3) / tolerance
+    gaps = np.where(weights > 0, gaps, np.inf)
+    nearest = gaps.argmin(axis=2)[:, :, None] == np.arange(b.shape[2])
+    return nearest & (gaps <= 1)
+
+
+def _move(linear: FloatArray, shift: FloatArray, points: FloatArray) -> FloatArray:
+    return points @ np.swapaxes(linear, 1, 2) + shift[:, None]
+
+
+def _on_a_line(points: FloatArray, used: Flags) -> Flags:
+    """Whether the used ones of each set of points (R, S, 3) are all near one line."""
+    count = np.maximum(used.sum(axis=1), 1)[:, None, None]
+    centred = (points - (points * used[..., None]).sum(axis=1, keepdims=True) / count) * used[
+        ..., None
+    ]
+    spread = np.linalg.eigvalsh(np.swapaxes(centred, 1, 2) @ centred / count)
+    return np.asarray(spread[:, 1] < LINE**2)

@@ -1,0 +1,59 @@
+"""From the pose of a reference's point to the grasp there, if it is possible."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.grasping.grasp import Grasp, NotFound, PointPose, Refusal
+from dense_desc_ros.grasping.gripper import Unfit, fit_gripper
+from dense_desc_ros.grasping.settings import PipelineSettings
+from dense_desc_ros.grasping.visible import visible_points
+from dense_desc_ros.references import Reference
+
+
+def choose_grasp(
+    frame: RgbdFrame,
+    reference: Reference,
+    found: PointPose | NotFound,
+    settings: PipelineSettings,
+    T_base_camera: FloatArray | None,
+) -> Grasp | Refusal:
+    """The grasp that was taught, at the pose found, or why it cannot be done.
+
+    Args:
+        frame: what is seen.
+        reference: that was found.
+        found: where, or why not.
+        settings: what is good enough and possible.
+        T_base_camera: (4, 4) pose of the camera in the base frame, if known.
+    """
+    if isinstance(found, NotFound):
+        return Refusal(reference.name, found.score, found.reason)
+    if found.score < settings.min_score:
+        reason = f"score {found.score:.2f} is below min_score {settings.min_score:.2f}"
+        return Refusal(reference.name, found.score, reason)
+    pose: FloatArray = found.T_camera_point @ reference.T_point_grasp
+    width = reference.opening_width
+    if settings.gripper is not None:
+        points = visible_points(frame, pose[:3, 3], settings.gripper.reach)
+        fit = fit_gripper(points, pose, settings.gripper, width)
+        if isinstance(fit, Unfit):
+            return Refusal(reference.name, found.score, fit.reason)
+        pose, width = fit.T_camera_grasp, fit.opening_width
+    if settings.workspace is not None:
+        reason = _outside(settings.workspace, pose, T_base_camera)
+        if reason:
+            return Refusal(reference.name, found.score, reason)
+    return Grasp(reference.name, found, pose, width)
+
+
+def _outside(workspace: Sequence[float], pose: FloatArray, T_base_camera: FloatArray | None) -> str:
+    """Why a grasp (4, 4) is not in the workspace; empty if it is."""
+    if T_base_camera is None:
+        return "whether it is in the workspace cannot be told: the camera's pose is not known"
+    place = (T_base_camera @ pose)[:3, 3]
+    if np.all(place >= workspace[:3]) and np.all(place <= workspace[3:]):
+        return ""
+    at = ", ".join(f"{x:.3f}" for x in place)
+    return f"out of the workspace: ({at}) m in the base frame"

@@ -1,0 +1,133 @@
+"""From points that should correspond to the poses of references, or why there are none."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dense_desc_ros.camera import FloatArray, PinholeCamera
+from dense_desc_ros.grasping.alignment import Alignments, Flags, align
+from dense_desc_ros.grasping.grasp import NotFound, PointPose
+
+TOLERANCE, TOLERANCE_FEATURES = 0.008, 0.5  # m, and shares of a feature, that matches may be off
+NEAR = 0.06  # m; what is further from the point counts less for its pose
+FAR_WEIGHT = 0.1  # of what is far away
+FEWEST_INLIERS = 6
+SCALE_MARGIN = 1.1  # single distances differ by more than the object's size does
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondences:
+    """Points around those of R references, and the places where each may be in a frame.
+
+    Attributes:
+        registered: (R, S, 3) in the frame of each reference's point, metres; where a reference has
+            fewer than S points, anything.
+        seen: (R, S, P, 3) in the camera frame, metres, finite; at most one of P places is right.
+        pixels: (R, S, P, 2).
+        weights: (R, S, P), 0 where there is no place.
+    """
+
+    registered: FloatArray
+    seen: FloatArray
+    pixels: FloatArray
+    weights: FloatArray
+
+
+def find_poses(
+    method: str,
+    correspondences: Correspondences,
+    scores: Sequence[Callable[[Flags], float]],
+    camera: PinholeCamera,
+    stride: int,
+    scales: tuple[float, float],
+    count: int = 1,
+) -> list[list[PointPose | NotFound]]:
+    """Up to `count` poses of each reference, those that most agree on first; or a reason.
+
+    Args:
+        method: one of grasp.METHODS, by which correspondences were found.
+        correspondences: of R references.
+        scores: for each, the score if of its places (S, P) those that are True agree on a pose.
+        camera, stride: of the frame, and pixels per feature.
+        scales: least and greatest size of an object over that of the registered one.
+        count: instances looked for.
+    """
+    registered, seen = correspondences.registered, correspondences.seen
+    tolerance = TOLERANCE + TOLERANCE_FEATURES * stride * seen[..., 2] / camera.fx
+    nearness = np.exp(-np.square(registered).sum(axis=2) / (2 * NEAR**2))
+    weights = correspondences.weights * (FAR_WEIGHT + nearness)[:, :, None]
+    limits = scales[0] / SCALE_MARGIN, scales[1] * SCALE_MARGIN
+    found: list[list[PointPose | NotFound]] = [[] for _ in scores]
+    looking = list(range(len(scores)))
+    for _ in range(count):
+        some = np.array(looking)
+        fits = align(registered[some], seen[some], weights[some], tolerance[some], limits)
+        moved = fits.apply(registered[some])
+        for i, number in enumerate(looking[:]):
+            score = scores[number](fits.inliers[i])
+            problem = _problem(fits, i, int((weights[number] > 0).any(axis=1).sum()), scales)
+            if problem:
+                found[number] = found[number] or [NotFound(score, problem)]
+                looking.remove(number)
+                continue
+            found[number].append(
+                _pose(method, fits, i, moved[i], correspondences, number, score, camera)
+            )
+            if len(found[number]) < count:
+                there = correspondences.weights[number].any(axis=1)
+                taken = _near(seen[number], moved[i][there], tolerance[number])
+                weights[number][taken] = 0
+        if not looking:
+            break
+    return found
+
+
+def _problem(fits: Alignments, i: int, candidates: int, scales: tuple[float, float]) -> str:
+    """Why a fit is no pose; empty if it is one."""
+    if not fits.found[i]:
+        return f"the {candidates} points that were matched do not agree on any pose"
+    agreeing = int(fits.inliers[i].sum())
+    if agreeing < FEWEST_INLIERS:
+        return f"few inliers: {agreeing} points agree on a pose, {FEWEST_INLIERS} must"
+    if not scales[0] <= fits.scale[i] <= scales[1]:
+        return f"scale {fits.scale[i]:.2f} is out of the range {scales[0]:g} to {scales[1]:g}"
+    if fits.translation[i, 2] <= 0:
+        return "the pose that points agree on is behind the camera"
+    return ""
+
+
+def _pose(
+    method: str,
+    fits: Alignments,
+    i: int,
+    moved: FloatArray,
+    correspondences: Correspondences,
+    number: int,
+    score: float,
+    camera: PinholeCamera,
+) -> PointPose:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = fits.rotation[i], fits.translation[i]
+    inliers = fits.inliers[i]
+    expected = moved[inliers.any(axis=1)]
+    return PointPose(
+        pose,
+        camera.project(pose[:3, 3]),
+        method,
+        score,
+        len(expected),
+        _rms(camera.project(expected) - correspondences.pixels[number][inliers]),
+        _rms(expected - correspondences.seen[number][inliers]),
+        float(fits.scale[i]),
+    )
+
+
+def _near(seen: FloatArray, moved: FloatArray, tolerance: FloatArray) -> Flags:
+    """Which places (S, P) lie on an object whose points are (n, 3)."""
+    gaps = np.linalg.norm(seen[:, :, None] - moved, axis=3).min(axis=2)
+    return np.asarray(gaps <= tolerance)
+
+
+def _rms(offsets: FloatArray) -> float:
+    return float(np.sqrt(np.square(offsets).sum(axis=1).mean()))

@@ -1,0 +1,54 @@
+"""A two-finger gripper drawn into a picture, as the camera would see it at a grasp."""
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dense_desc_ros.camera import FloatArray, PinholeCamera
+
+DEFAULT_OPENING, FINGER_LENGTH, STEM_LENGTH = 0.06, 0.04, 0.03  # m
+NEAR = 0.01  # m; what is nearer to the camera's plane, or behind it, is cut off
+SUBPIXEL_BITS = 4
+BLACK = (0, 0, 0)
+
+
+def draw_gripper(
+    image: npt.NDArray[np.uint8],
+    camera: PinholeCamera,
+    T_camera_grasp: FloatArray,
+    opening_width: float,
+    color: tuple[int, int, int],
+) -> None:
+    """Draw two fingers, the line of the palm between them, and the stem they come from.
+
+    Args:
+        image: (H, W, 3) RGB; it is drawn into.
+        camera: that took it.
+        T_camera_grasp: (4, 4) grasp: z along the approach, fingers close along y, tips at z = 0.
+        opening_width: between the fingers, metres; NaN draws 6 cm.
+        color: RGB.
+    """
+    half = (DEFAULT_OPENING if math.isnan(opening_width) else opening_width) / 2
+    palm, back = -FINGER_LENGTH, -FINGER_LENGTH - STEM_LENGTH
+    corners = [(0, -half, 0), (0, -half, palm), (0, half, palm), (0, half, 0)]
+    lines = [*zip(corners, corners[1:], strict=False), ((0, 0, palm), (0, 0, back))]
+    ends = np.array(lines, dtype=float) @ T_camera_grasp[:3, :3].T + T_camera_grasp[:3, 3]
+    seen = [cut for start, end in ends if (cut := _in_front(start, end)) is not None]
+    scale = max(image.shape[1] / 640, 1.0)  # larger pictures get thicker lines
+    for tint, thickness in ((BLACK, 4), (color, 2)):
+        for cut in seen:
+            start, end = np.rint(camera.project(cut) * 2**SUBPIXEL_BITS).astype(int).tolist()
+            width = round(thickness * scale)
+            cv2.line(image, start, end, tint, width, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _in_front(start: FloatArray, end: FloatArray) -> FloatArray | None:
+    """The part (2, 3) of a line, from one point (3,) to another, that is before the camera."""
+    if max(start[2], end[2]) <= NEAR:
+        return None
+    if min(start[2], end[2]) < NEAR:
+        cut = start + (end - start) * (NEAR - start[2]) / (end[2] - start[2])
+        start, end = (cut, end) if start[2] < NEAR else (start, cut)
+    return np.stack([start, end])
