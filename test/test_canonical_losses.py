@@ -27,6 +27,7 @@ from dense_desc_ros.training.train import _make_network
 SHIPPED = {  # weights, the last of their trainings, its steps
     "caps_start": ("config/train/caps_canonical.yaml", 3600),
     "caps_above": ("config/train/caps_above_keypoint.yaml", 1400),
+    "caps": ("config/train/caps.yaml", 2000),
 }
 CONFIG = TrainingConfig(
     twins=TwinsConfig("memory", crop=(64, 96)),
