@@ -24,6 +24,7 @@ from dense_desc_ros.matching import Matches
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 
 NEAR_TEMPERATURE = 0.05  # of similarities, in `match_near`
+FAR_OFF = 100.0  # of each number of a descriptor: exp(-distance²) to any real one is 0
 METRICS = ("cosine", "l2")
 LATER_FIELDS = ("keypoints", "input_stride")  # left out at their defaults: fingerprints stay
 
@@ -132,7 +133,8 @@ class DescriptorMap:
 
     def without(self, features: Tensor) -> "DescriptorMap":
         """The map in which some features, (h, w) bool, are like nothing."""
-        kept = self.features.masked_fill(features[..., None], 0)
+        nothing = 0.0 if self.metric == "cosine" else FAR_OFF
+        kept = self.features.masked_fill(features[..., None], nothing)
         return DescriptorMap(kept, self.stride, self.height, self.width, self.metric)
 
     def match_features(self, references: Tensor, count: int = 1) -> Matches:

@@ -230,7 +230,8 @@ def find_feature_peaks(similarity: Tensor, count: int, stride: int) -> Matches:
         scores, places = peaks.topk(min(count, height * width))
     x, y = places % width, places // width
     beside = [(x - 1, y), (x, y - 1), (x + 1, y), (x, y + 1)]
-    indices = [v.clamp(0, height - 1) * width + u.clamp(0, width - 1) for u, v in beside]
+    # Beyond the border is what is before it: where a neighbour is missing the offset is 0.
+    indices = [_reflected(v, height) * width + _reflected(u, width) for u, v in beside]
     values = similarity.flatten(1).gather(1, torch.cat(indices, dim=1))
     before, after = values.unflatten(1, (2, 2, -1)).permute(1, 0, 3, 2)
     slope, bend = after - before, 2 * scores[..., None] - before - after
@@ -256,6 +257,12 @@ def windows(features: Tensor, pixels: Tensor, radius: int, stride: int) -> tuple
     rows, columns = rows.flatten(1), columns.flatten(1)
     centres = (torch.stack([columns, rows], dim=2) + 0.5) * stride - 0.5
     return features[rows, columns], centres
+
+
+def _reflected(index: Tensor, size: int) -> Tensor:
+    """Indices from -1 to `size`, the outermost ones moved inside."""
+    last = size - 1
+    return (last - (last - index.abs()).abs()).clamp_min(0)
 
 
 def _argmax(rows: Tensor) -> Tensor:

@@ -1,62 +1,22 @@
-"""A scene and a model whose right answers are known, and the node running on them."""
+"""The node as a process of its own, running on the scene and the model of `local_scene`."""
 
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import rclpy
-import torch
+from local_scene import local_model
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
 from dense_desc_interfaces.msg import Pixel
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
-from dense_desc_ros.descriptors import DescriptorModel
-from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 from dense_desc_ros.nodes.client import DescriptorClient, start_node
-
-WIDTH, HEIGHT, MARGIN = 256, 192, 64
-CAMERA = PinholeCamera(240.0, 240.0, 127.5, 95.5, WIDTH, HEIGHT)
-DEPTH = 0.8
-STAMPS = count(1_000_000_000, 50_000_000)
-
-
-def local_model(seed: int = 0) -> DescriptorModel:
-    """A model with random weights that sees only about 40 px around each feature.
-
-    Far from the image's border its descriptors move exactly with a picture moved by whole features,
-    4 px, so that there the best match is the right one.
-    """
-    torch.manual_seed(seed)
-    network = DescriptorNetwork(NetworkConfig("resnet18", 4, 16))
-    assert network.pyramid is not None
-    with torch.no_grad():
-        for lateral in list(network.pyramid.laterals)[1:]:
-            lateral.weight.zero_()
-            lateral.bias.zero_()
-    return DescriptorModel(network, device="cpu")
-
-
-def scene(dx: int = 0, dy: int = 0, **changes: Any) -> RgbdFrame:
-    """A random texture on a wall at DEPTH, moved by (dx, dy) px, up to MARGIN; newer each time."""
-    blobs = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
-    wall = cv2.resize(blobs, (WIDTH + 2 * MARGIN, HEIGHT + 2 * MARGIN))
-    values: dict[str, Any] = {
-        "image": wall[MARGIN - dy :, MARGIN - dx :][:HEIGHT, :WIDTH].copy(),
-        "depth": np.full((HEIGHT, WIDTH), DEPTH, np.float32),
-        "camera": CAMERA,
-        "stamp_ns": next(STAMPS),
-        "frame_id": "camera_optical",
-    }
-    return RgbdFrame(**values | changes)
+from dense_desc_ros.nodes.parameters import NodeParameters
 
 
 def pixel(u: float, v: float) -> Pixel:
@@ -85,11 +45,24 @@ class RunningNode:
     def set_parameter(self, name: str, value: object) -> SetParametersResult:
         ros = self.client.node
         service = ros.create_client(SetParameters, "/descriptor_node/set_parameters")
-        parameters = [Parameter(name, value=value).to_parameter_msg()]
+        # rclpy cannot tell of what an empty list is one.
+        kind = Parameter.Type.DOUBLE_ARRAY if value == [] else None
+        parameters = [Parameter(name, kind, value).to_parameter_msg()]
         future = service.call_async(SetParameters.Request(parameters=parameters))
         self.client.wait(future.done, f"setting {name}")
         ros.destroy_client(service)
         return future.result().results[0]
+
+    @contextmanager
+    def having(self, name: str, value: object) -> Iterator[None]:
+        """A parameter that has another value than its default for a while."""
+        result = self.set_parameter(name, value)
+        assert result.successful, result.reason
+        try:
+            yield
+        finally:
+            default = getattr(NodeParameters(), name)
+            assert self.set_parameter(name, [] if default == () else default).successful
 
     def wait_for_value(self, key: str, value: str) -> None:
         """Wait until a value in the diagnostics is this one."""

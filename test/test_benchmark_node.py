@@ -12,8 +12,8 @@ from dense_desc_ros.network import NetworkConfig
 
 def test_figures_fit_together() -> None:
     domain = os.environ["ROS_DOMAIN_ID"]
-    network = NetworkConfig("resnet18", 16, 8)
-    result = benchmark_node(None, references=3, frames=12, network=network, size=(96, 128))
+    network = NetworkConfig("resnet18", 8, 16)
+    result = benchmark_node(None, references=3, frames=12, network=network, size=(240, 320))
     stages = [result[f"{stage}_ms"] for stage in ("forward", "matching", "grasp", "messages")]
     assert all(milliseconds > 0 for milliseconds in stages)
     assert result["forward_ms"] < result["total_ms"]
@@ -21,6 +21,7 @@ def test_figures_fit_together() -> None:
     assert result["overhead"] == pytest.approx(result["total_ms"] / result["forward_ms"] - 1)
     assert 50 < result["memory_mb_start"] < 1.2 * result["memory_mb_end"]
     assert (result["frames"], result["references"]) == (12, 3)
+    assert result["grasps"] > 2.7  # or else what they take is not measured
     assert os.environ["ROS_DOMAIN_ID"] == domain
 
 

@@ -13,6 +13,7 @@ import pytest
 from rcl_interfaces.srv import GetParameters
 
 from dense_desc_ros.descriptors import DescriptorModel
+from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.nodes.client import DescriptorClient
 
 pytest.importorskip(
@@ -103,7 +104,7 @@ def test_launch(launched: subprocess.Popen[str], ros: ModuleType) -> None:
         base_frame, camera_pose, min_score = future.result().values
         assert base_frame.string_value == "base_link"
         assert list(camera_pose.double_array_value) == POSE
-        assert min_score.double_value == 0.7  # of the parameter file
+        assert min_score.double_value == PipelineSettings.min_score  # of the parameter file
     finally:
         client.close()
     os.killpg(launched.pid, signal.SIGINT)  # as Ctrl-C does: to launch and to what it started

@@ -3,28 +3,23 @@
 import math
 import signal
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
-from node_scene import (
-    CAMERA,
-    DEPTH,
-    HEIGHT,
-    WIDTH,
-    RunningNode,
-    running_node,
-    scene,
-    stop,
-)
+from local_scene import CAMERA, DEPTH, HEIGHT, WIDTH, moved, scene
+from node_scene import RunningNode, running_node, stop
 from rcl_interfaces.srv import DescribeParameters
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image
 
 from dense_desc_ros.data.messages import image_from_message
 from dense_desc_ros.nodes.client import frame_messages
 from dense_desc_ros.nodes.conversions import matrix_from_values, pose_matrix
+from dense_desc_ros.nodes.parameters import NodeParameters
 
 CAMERA_POSE = [0.4, 0.1, 0.9, 1.0, 0.0, 0.0, 0.0]  # looking straight down
 T_base_camera = matrix_from_values(CAMERA_POSE)
@@ -46,6 +41,13 @@ def node(running: RunningNode) -> RunningNode:
     return running
 
 
+@pytest.fixture
+def straight(node: RunningNode) -> Iterator[RunningNode]:
+    """The running node, looking for the point alone: then places are exact."""
+    with node.having("method", "straight"):
+        yield node
+
+
 def in_base(u: float, v: float) -> np.ndarray:
     point = CAMERA.back_project((u, v), DEPTH)
     return T_base_camera[:3, :3] @ point + T_base_camera[:3, 3]
@@ -55,7 +57,12 @@ def xyz(point: Point) -> list[float]:
     return [point.x, point.y, point.z]
 
 
-def test_finds_what_was_registered_where_it_moved_to(node: RunningNode) -> None:
+@pytest.mark.parametrize(
+    ("method", "pixels", "metres"), [("auto", 0.6, 2e-3), ("straight", 1e-4, 1e-4)]
+)
+def test_finds_what_was_registered_where_it_moved_to(
+    node: RunningNode, method: str, pixels: float, metres: float
+) -> None:
     places = {"left": (100, 80), "right": (150, 110)}
     for name, at in places.items():
         answer = node.register(name, *at)
@@ -63,21 +70,46 @@ def test_finds_what_was_registered_where_it_moved_to(node: RunningNode) -> None:
         assert answer.point.header.frame_id == "camera_optical"
         assert xyz(answer.point.point) == pytest.approx(CAMERA.back_project(at, DEPTH), abs=1e-4)
 
-    moved = scene(dx=24, dy=-16)
-    grasps = node.client.grasps_in(moved)
+    with node.having("method", method):
+        grasps = node.client.grasps_in(scene(dx=24, dy=-16))
     assert grasps.header.frame_id == "base_link"
     assert not grasps.refusals
     assert [grasp.name for grasp in grasps.grasps] == ["left", "right"]
     for grasp in grasps.grasps:
         u, v = places[grasp.name][0] + 24, places[grasp.name][1] - 16
-        assert (grasp.pixel.u, grasp.pixel.v) == (u, v)
-        assert grasp.score == pytest.approx(1, abs=1e-3)
-        assert xyz(grasp.point) == pytest.approx(in_base(u, v), abs=1e-4)
-        assert xyz(grasp.pose.pose.position) == pytest.approx(in_base(u, v), abs=1e-4)
+        assert (grasp.pixel.u, grasp.pixel.v) == pytest.approx((u, v), abs=pixels)
+        assert grasp.score == pytest.approx(1, abs=1e-2)
+        assert xyz(grasp.point) == pytest.approx(in_base(u, v), abs=metres)
+        assert xyz(grasp.pose.pose.position) == pytest.approx(in_base(u, v), abs=metres)
         assert grasp.pose.header == grasps.header
         assert math.isnan(grasp.opening_width)
         # The wall faces the camera: the approach is the camera's axis, straight down.
-        assert pose_matrix(grasp.pose.pose)[:3, 2] == pytest.approx([0, 0, -1], abs=1e-4)
+        assert pose_matrix(grasp.pose.pose)[:3, 2] == pytest.approx([0, 0, -1], abs=10 * metres)
+        assert grasp.scale == pytest.approx(1, abs=0.01)
+        if method == "auto":
+            assert grasp.method == "registered" and 40 < grasp.inliers <= 48
+            assert 0 < grasp.spread_px < 2
+        else:
+            assert (grasp.method, grasp.inliers) == ("straight", 1)
+            assert grasp.spread_px > 0
+        # On a wall that faces the camera the one follows from the other, but for the slope of rays.
+        assert grasp.spread == pytest.approx(grasp.spread_px * DEPTH / CAMERA.fx, rel=0.1)
+
+
+@pytest.mark.parametrize("degrees", [20, 90, 180])
+def test_a_turned_object_gives_a_turned_grasp(node: RunningNode, degrees: float) -> None:
+    node.register("a", 110, 90)
+    (before,) = node.client.grasps_in(scene()).grasps
+    (after,) = node.client.grasps_in(scene(degrees=degrees)).grasps
+    about_axis = np.eye(4)
+    about_axis[:3, :3] = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+    expected = (
+        T_base_camera @ about_axis @ np.linalg.inv(T_base_camera) @ pose_matrix(before.pose.pose)
+    )
+    turned = pose_matrix(after.pose.pose)
+    np.testing.assert_allclose(turned[:3, :3], expected[:3, :3], atol=0.03)
+    # With random weights: see `local_model`.
+    assert xyz(after.point) == pytest.approx(in_base(*moved((110, 90), degrees=degrees)), abs=0.015)
 
 
 def test_lists_and_removes(node: RunningNode) -> None:
@@ -106,17 +138,23 @@ def test_computes_grasps_on_request(node: RunningNode) -> None:
     assert one.grasps.header.frame_id == "base_link"
     stamp = one.grasps.header.stamp
     assert stamp.sec * 1_000_000_000 + stamp.nanosec == newest.stamp_ns
-    assert one.grasps.grasps[0].pixel.u == 148
+    assert one.grasps.grasps[0].pixel.u == pytest.approx(148, abs=0.6)
 
 
 def test_appends_a_view(node: RunningNode) -> None:
     node.register("a", 100, 90)
-    assert node.register("a", 150, 100, append=True).message == "a is registered with 2 views"
+    node.client.grasps_in(scene(dx=52, dy=8))
+    assert node.register("a", 152, 98, append=True).message == "a is registered with 2 views"
     assert [info.views for info in node.client.call("list_references").references] == [2]
+    noise = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    node.client.grasps_in(scene(image=noise))
+    message = node.register("a", 152, 98, append=True).message
+    assert message.startswith("a is registered with 3 views; its surroundings are too unlike")
     assert node.register("a", 150, 100).message == "a is registered with 1 view"
 
 
-def test_gives_the_taught_grasp(node: RunningNode) -> None:
+def test_gives_the_taught_grasp(straight: RunningNode) -> None:
+    node = straight
     half_turn = Quaternion(x=0.0, y=0.0, z=math.sqrt(0.5), w=math.sqrt(0.5))
     taught = Pose(position=Point(x=0.0, y=0.02, z=-0.1), orientation=half_turn)
     node.register("a", 100, 80, has_grasp=True, grasp=taught, opening_width=0.05)
@@ -143,6 +181,10 @@ def test_registers_on_a_picture_in_the_request(node: RunningNode) -> None:
     assert answer.success, answer.message
     assert answer.point.header == messages["color"].header
     (grasp,) = node.client.grasps_in(scene()).grasps
+    assert grasp.method == "registered"
+    assert (grasp.pixel.u, grasp.pixel.v) == pytest.approx((100, 80), abs=1)
+    with node.having("method", "straight"):
+        (grasp,) = node.client.grasps_in(scene()).grasps
     assert (grasp.pixel.u, grasp.pixel.v) == (100, 80)
 
 
@@ -165,7 +207,7 @@ def test_publishes_poses_and_pictures_for_whoever_wants_them(node: RunningNode) 
     for subscription in subscriptions:
         ros.destroy_subscription(subscription)
     assert seen["grasp_poses"].header.frame_id == "base_link"
-    assert xyz(seen["grasp_poses"].poses[0].position) == pytest.approx(in_base(100, 90), abs=1e-4)
+    assert xyz(seen["grasp_poses"].poses[0].position) == pytest.approx(in_base(100, 90), abs=2e-3)
     for name in ("descriptors", "matches"):
         picture = image_from_message(seen[name])
         assert picture.shape == frame.image.shape
@@ -173,24 +215,57 @@ def test_publishes_poses_and_pictures_for_whoever_wants_them(node: RunningNode) 
     assert 0 < np.mean(image_from_message(seen["matches"]) != frame.image) < 0.3
 
 
-def test_parameters_change_while_it_runs(node: RunningNode) -> None:
+def test_parameters_change_while_it_runs(straight: RunningNode) -> None:
+    node = straight
     node.register("a", 100, 90)
-    assert node.set_parameter("min_score", 0.9999).successful
     hidden = scene(image=np.full((HEIGHT, WIDTH, 3), 128, np.uint8))
-    refusals = node.client.grasps_in(hidden).refusals
+    with node.having("min_score", 0.9999):
+        refusals = node.client.grasps_in(hidden).refusals
     assert [refusal.name for refusal in refusals] == ["a"]
     assert "min_score" in refusals[0].reason
-    assert node.set_parameter("min_score", 0.6).successful
-
-    assert node.set_parameter("max_instances", 3).successful
-    assert len(node.client.grasps_in(scene()).grasps) == 3
-    assert node.set_parameter("max_instances", 1).successful
+    with node.having("min_score", -100.0), node.having("max_instances", 3):
+        assert len(node.client.grasps_in(scene()).grasps) == 3
 
     raised = [*CAMERA_POSE[:2], 1.9, *CAMERA_POSE[3:]]
     assert node.set_parameter("camera_pose", raised).successful
     (grasp,) = node.client.grasps_in(scene()).grasps
     assert xyz(grasp.point) == pytest.approx(in_base(100, 90) + [0, 0, 1], abs=1e-4)
     assert node.set_parameter("camera_pose", CAMERA_POSE).successful
+
+
+def test_a_grasp_outside_the_workspace_is_refused(node: RunningNode) -> None:
+    node.register("a", 100, 90)
+    x, y, z = in_base(100, 90)
+    with node.having("workspace", [x - 0.1, y - 0.1, z - 0.1, x + 0.1, y + 0.1, z + 0.1]):
+        assert len(node.client.grasps_in(scene()).grasps) == 1
+    with node.having("workspace", [x - 0.1, y + 0.1, z - 0.1, x + 0.1, y + 0.2, z + 0.1]):
+        arrays = node.client.grasps_in(scene()), node.client.call("compute_grasp").grasps
+    for array in arrays:
+        assert not array.grasps
+        assert array.refusals[0].reason.startswith("out of the workspace: (")
+        assert array.refusals[0].score == pytest.approx(1, abs=0.01)
+    (grasp,) = node.client.grasps_in(scene()).grasps  # everywhere again
+    assert xyz(grasp.point) == pytest.approx((x, y, z), abs=2e-3)
+
+
+def test_a_grasp_that_the_gripper_does_not_fit_is_refused(node: RunningNode) -> None:
+    node.register("a", 100, 90, has_grasp=True, grasp=Pose(position=Point(z=0.03)))
+    (refusal,) = node.client.grasps_in(scene()).refusals
+    assert refusal.reason.startswith("too wide")
+    with node.having("gripper_max_width", 0.0):
+        (grasp,) = node.client.grasps_in(scene()).grasps
+    assert grasp.pose.pose.position.z == pytest.approx(in_base(100, 90)[2] - 0.03, abs=2e-3)
+
+
+def test_steady_poses_follow_slowly(node: RunningNode) -> None:
+    node.register("a", 100, 90)
+    with node.having("steady", True):
+        node.client.grasps_in(scene())
+        (steadied,) = node.client.grasps_in(scene(dx=3)).grasps
+        (asked,) = node.client.call("compute_grasp").grasps.grasps
+    first, second = in_base(100, 90), in_base(103, 90)
+    assert xyz(asked.point) == pytest.approx(second, abs=2e-3)
+    assert xyz(steadied.point) == pytest.approx((first + second) / 2, abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +275,18 @@ def test_parameters_change_while_it_runs(node: RunningNode) -> None:
         ("base_frame", "map", "read-only"),
         ("min_score", 2.0, "range"),
         ("min_score", "high", "type"),
+        ("method", "guess", "unknown method 'guess'"),
+        ("approach", "sideways", "unknown approach 'sideways'"),
+        ("steady", "yes", "type"),
+        ("min_scale", 1.5, "range"),
+        ("max_scale", 0.9, "range"),
+        ("workspace", [0.0, 0.0, 0.0], "least x, y, z, then the greatest"),
+        ("workspace", [0.0, 0.0, 1.0, 1.0, 1.0, 0.0], "least x, y, z, then the greatest"),
+        ("workspace", [0.0, 0.0, math.nan, 1.0, 1.0, 1.0], "least x, y, z, then the greatest"),
+        ("workspace", "everywhere", "type"),
+        ("gripper_max_width", -0.1, "range"),
+        ("gripper_finger_width", 0.0, "range"),
+        ("gripper_palm_height", 2.0, "range"),
         ("max_instances", 0, "range"),
         ("sync_slop", -0.1, "range"),
         ("camera_pose", [0.0, 0.0, 1.0], "seven finite numbers"),
@@ -218,12 +305,15 @@ def test_unusable_parameters_are_refused(
 def test_parameters_describe_themselves(node: RunningNode) -> None:
     ros = node.client.node
     service = ros.create_client(DescribeParameters, "/descriptor_node/describe_parameters")
-    names = ["weights", "min_score", "max_instances", "camera_pose"]
+    names = ["weights", "min_score", "max_instances"]
+    names += [item.name for item in fields(NodeParameters) if item.name not in names]
     future = service.call_async(DescribeParameters.Request(names=names))
     node.client.wait(future.done, "descriptions")
-    weights, min_score, max_instances, _ = future.result().descriptors
+    weights, min_score, max_instances, *_ = future.result().descriptors
+    assert [descriptor.name for descriptor in future.result().descriptors] == names
     assert all(descriptor.description for descriptor in future.result().descriptors)
     assert weights.read_only and not min_score.read_only
+    assert min_score.floating_point_range[0].from_value == -100.0
     assert min_score.floating_point_range[0].to_value == 1.0
     assert max_instances.integer_range[0].from_value == 1
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import Pose, Quaternion
-from node_scene import CAMERA, HEIGHT, WIDTH, RunningNode, local_model, running_node, scene
+from geometry_msgs.msg import Point, Pose, Quaternion
+from local_scene import CAMERA, HEIGHT, WIDTH, local_model, scene
+from node_scene import RunningNode, running_node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -206,6 +207,10 @@ BAD_REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "grasp that is no number": (
         {"has_grasp": True, "grasp": Pose(orientation=Quaternion(x=math.nan))},
         "finite",
+    ),
+    "grasp in millimetres": (
+        {"has_grasp": True, "grasp": Pose(position=Point(z=-20.0))},
+        "give it in metres",
     ),
     "negative opening": ({"opening_width": -0.1}, "opening width"),
     "infinite opening": ({"opening_width": math.inf}, "opening width"),

@@ -1,5 +1,6 @@
 """How the node starts, what it keeps when it is killed, and how it ends."""
 
+import dataclasses
 import signal
 import threading
 import time
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import rclpy
-from node_scene import local_model, pixel, running_node, scene, stop
+import yaml
+from local_scene import local_model, scene
+from node_scene import pixel, running_node, stop
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -19,6 +22,7 @@ from dense_desc_ros.nodes.client import (
 )
 from dense_desc_ros.nodes.descriptor_node import main
 from dense_desc_ros.nodes.node import DescriptorNode
+from dense_desc_ros.nodes.parameters import NodeParameters
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +148,9 @@ UNUSABLE = {
     "missing weights": (["weights:=/nowhere.safetensors"], "cannot read weights"),
     "type": (["weights:={weights}", "min_score:=high"], "min_score"),
     "range": (["weights:={weights}", "min_score:=2.0"], "min_score"),
+    "method": (["weights:={weights}", "method:=guess"], "unknown method 'guess'"),
+    "workspace": (["weights:={weights}", "workspace:=[0.0, 0.0, 0.0]"], "workspace"),
+    "gripper": (["weights:={weights}", "gripper_palm_width:=0.0"], "gripper_palm_width"),
     "device": (["weights:={weights}", "device:=abacus"], "abacus"),
     "references": (["weights:={weights}", "references:={weights}"], "reference folder"),
     "pose without frame": (
@@ -169,6 +176,21 @@ def test_says_in_one_line_why_it_cannot_start(
     error = capfd.readouterr().err
     assert error.count("\n") == 1
     assert words in error
+
+
+def test_the_parameter_file_says_what_is_the_default() -> None:
+    path = Path(__file__).resolve().parents[1] / "config" / "descriptor_node.yaml"
+    (section,) = yaml.safe_load(path.read_text()).values()
+    said = section["ros__parameters"]
+    expected = dataclasses.asdict(NodeParameters())
+    assert said.items() <= expected.items()
+    # What has no value there can only be left out.
+    assert {name for name in expected if name not in said} <= {
+        "weights",
+        "base_frame",
+        "camera_pose",
+        "workspace",
+    }
 
 
 @pytest.mark.parametrize("text", ["a: [b: {", "/**: {ros__parameters: 3}", None])

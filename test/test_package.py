@@ -123,12 +123,12 @@ def test_all_interfaces_are_built() -> None:
             assert hasattr(module, path.stem), f"{path.name} is not in CMakeLists.txt"
 
 
-@pytest.mark.skipif(COLCON is None, reason="colcon is not installed")
 def files_under(folder: Path) -> set[Path]:
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {path for path in found if path.suffix != ".pyc"}
 
 
+@pytest.mark.skipif(COLCON is None, reason="colcon is not installed")
 def test_colcon_installs_where_ros_looks(tmp_path: Path) -> None:
     listed = run([COLCON, "list", "--names-only", "--base-paths", *map(str, PACKAGES)], tmp_path)
     assert sorted(listed.stdout.split()) == ["dense_desc_interfaces", "dense_desc_ros"]

@@ -1,6 +1,7 @@
 """Pictures: colours that stay, and drawings that fit whatever was found."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from dense_desc_ros.camera import PinholeCamera, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap
-from dense_desc_ros.grasps import Grasp, Refusal
+from dense_desc_ros.grasping.grasp import Grasp, PointPose, Refusal
 from dense_desc_ros.pictures import (
     Box,
     DescriptorColors,
@@ -46,7 +47,8 @@ def grasp(pixel: tuple[float, float], depth: float = 0.8, name: str = "mug") -> 
     camera = PinholeCamera(600.0, 600.0, 320.0, 240.0, 640, 480)
     pose = np.eye(4)
     pose[:3, 3] = camera.back_project(pixel, depth)
-    return Grasp(name, 0.9, np.array(pixel), pose[:3, 3], pose, math.nan)
+    found = PointPose(pose, np.array(pixel), "registered", 0.9, 40, 1.5, 0.002)
+    return Grasp(name, found, pose, math.nan)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
@@ -113,7 +115,7 @@ def test_any_grasp_can_be_drawn(
     about_z = [[math.cos(a), -math.sin(a), 0], [math.sin(a), math.cos(a), 0], [0, 0, 1]]
     about_y = [[math.cos(b), 0, math.sin(b)], [0, 1, 0], [-math.sin(b), 0, math.cos(b)]]
     pose[:3, :3] = np.array(about_z) @ np.array(about_y)
-    turned = Grasp("mug", 0.5, found.pixel, found.point, pose, width)
+    turned = replace(found, T_camera_grasp=pose, opening_width=width)
     assert draw_matches(result([turned], [])).shape == (480, 640, 3)
 
 

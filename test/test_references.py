@@ -1,19 +1,27 @@
 """References on disk: whole, safe, and of the right model."""
 
+import json
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save as serialize
 
 from dense_desc_ros import files
 from dense_desc_ros.errors import InvalidInputError, ReferenceStoreError
+from dense_desc_ros.grasping.support import LEAST_CONTRAST, Level, Support
 from dense_desc_ros.references import Reference, ReferenceStore
 
 
 def reference(name="mug", fingerprint="f" * 64, views=1):
     return Reference(name, torch.randn(views, 8), fingerprint)
+
+
+def support(count=6, dim=8):
+    views = torch.arange(count, dtype=torch.int32) // 4
+    return Support(torch.randn(count, dim), torch.randn(count, 3) / 10, views)
 
 
 @pytest.fixture
@@ -39,13 +47,38 @@ def test_what_was_added_is_there_after_a_restart(store):
     assert reopened(store).names() == ["box", "mug"]
 
 
-def test_append_adds_views_and_keeps_the_grasp(store):
-    store.add(replace(reference(), opening_width=0.05))
-    store.add(reference(), append=True)
-    assert reopened(store).get("mug").descriptors.shape == (2, 8)
-    assert reopened(store).get("mug").opening_width == 0.05
+def test_surroundings_keypoints_and_levels_are_there_after_a_restart(store):
+    keypoints = torch.tensor([[0.01, -0.02, 0.03], [math.nan] * 3])
+    levels = {"registered": Level(0.2, 0.9), "straight": Level(0.7, 1.0)}
+    added = replace(reference(views=2), support=support(), keypoints=keypoints, levels=levels)
+    store.add(added)
+    store.add(reference("box"))
+    loaded = reopened(store).get("mug")
+    for name, values in added.support.tensors().items():
+        torch.testing.assert_close(loaded.support.tensors()[name], values, rtol=0, atol=0)
+    torch.testing.assert_close(loaded.keypoints, keypoints, rtol=0, atol=0, equal_nan=True)
+    assert loaded.levels == levels
+    bare = reopened(store).get("box")
+    assert len(bare.support) == 0 and bare.keypoints.shape == (0, 3) and bare.levels == {}
+
+
+def test_a_score_is_on_the_scale_of_its_method():
+    levels = {"registered": Level(0.2, 0.6), "straight": Level(0.97, 1.0)}
+    scored = replace(reference(), levels=levels)
+    assert scored.score("registered", 0.6) == pytest.approx(1)
+    assert scored.score("registered", 0.2) == 0
+    assert scored.score("registered", 0.0) == pytest.approx(-0.5)
+    # What looks much like the rest is not told from it by however little there is in between.
+    assert scored.score("straight", 1.0) == pytest.approx(0.03 / LEAST_CONTRAST)
+    assert scored.score("aligned", 0.4) == 0.4  # there never was a level
+
+
+def test_added_again_is_replaced(store):
+    store.add(replace(reference(views=2), opening_width=0.05))
     store.add(reference())
-    assert reopened(store).get("mug").descriptors.shape == (1, 8)
+    for each in (store, reopened(store)):
+        assert each.get("mug").descriptors.shape == (1, 8)
+        assert math.isnan(each.get("mug").opening_width)
 
 
 def test_removed_is_gone_and_unknown_names_are_errors(store):
@@ -81,6 +114,40 @@ def test_files_that_cannot_be_used_are_reported_and_kept(store):
         again.add(reference("other"))
     again.remove("cut")
     assert sorted(reopened(store).problems) == ["other", "renamed"]
+
+
+def with_nan(values):
+    return torch.full_like(values, math.nan)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"support": support(dim=5)},
+        {"support": replace(support(), points=torch.zeros(5, 3))},
+        {"support": replace(support(), views=torch.zeros(7, dtype=torch.int32))},
+        {"support": replace(support(), points=with_nan(support().points))},
+        {"support": replace(support(), descriptors=with_nan(support().descriptors))},
+        {"keypoints": torch.zeros(4, 2)},
+        {"keypoints": torch.full((4, 3), math.inf)},
+        {"descriptors": with_nan(torch.zeros(1, 8))},
+        {"levels": {"registered": (0.1, 0.2, 0.3)}},
+        {"levels": {"registered": ("low", "high")}},
+    ],
+)
+def test_files_whose_parts_do_not_fit_are_reported(store, damage):
+    damaged = replace(reference(), **damage)
+    (store.folder / "mug.safetensors").write_bytes(damaged.to_bytes())
+    again = reopened(store)
+    assert again.names() == []
+    assert "mug.safetensors is not a readable reference" in again.problems["mug"]
+
+
+def test_files_of_before_there_were_surroundings_are_reported(store):
+    description = json.dumps({"name": "mug", "fingerprint": "f" * 64})
+    data = serialize({"descriptors": torch.zeros(1, 8)}, {"reference": description})
+    (store.folder / "mug.safetensors").write_bytes(data)
+    assert "not a readable reference" in reopened(store).problems["mug"]
 
 
 def test_a_reference_of_other_weights_is_not_added(store):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from dense_desc_ros.camera import PinholeCamera, RgbdFrame
 from dense_desc_ros.errors import InvalidInputError, MissingDepthError
-from dense_desc_ros.grasps import fit_surface, straight_grasp
+from dense_desc_ros.grasping.straight import point_frame
+from dense_desc_ros.grasping.surface import fit_surface, measure_points
 
 CAMERA = PinholeCamera(400.0, 410.0, 159.5, 119.5, 320, 240)
 IMAGE = np.zeros((240, 320, 3), np.uint8)
@@ -122,14 +123,36 @@ def test_a_pixel_outside_the_image_is_refused(pixel):
         fit_surface(frame, pixel)
 
 
+def test_many_points_at_once_are_measured_through_noise_and_holes():
+    depth, _ = cast(plane(0.4, -0.3))
+    frame = RgbdFrame(IMAGE, as_measured(depth, np.random.default_rng(0)), CAMERA)
+    pixels = np.random.default_rng(1).uniform((0, 0), (319, 239), (200, 2))
+    points = measure_points(frame, pixels)
+    np.testing.assert_allclose(CAMERA.project(points), pixels, atol=1e-6)
+    u, v = np.rint(pixels).astype(int).T
+    assert np.abs(points[:, 2] - depth[v, u]).max() < 0.005
+    many_holes = as_measured(depth, np.random.default_rng(0), holes=0.8)
+    assert np.isnan(measure_points(RgbdFrame(IMAGE, many_holes, CAMERA), pixels)).mean() > 0.9
+    assert measure_points(frame, np.empty((0, 2))).shape == (0, 3)
+
+
 @given(tilt_x=st.floats(-0.9, 0.9), tilt_y=st.floats(-0.9, 0.9))
-def test_the_straight_grasp_goes_into_the_surface(tilt_x, tilt_y):
+def test_the_frame_of_a_point_goes_into_the_surface(tilt_x, tilt_y):
     depth, _ = cast(plane(tilt_x, tilt_y))
     patch = fit_surface(RgbdFrame(IMAGE, depth.astype(np.float32), CAMERA), (160, 120))
-    pose = straight_grasp(patch)
+    pose = point_frame(patch.point, -patch.normal)
     rotation = pose[:3, :3]
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
     assert np.linalg.det(rotation) == pytest.approx(1)
     np.testing.assert_allclose(rotation[:, 2], -patch.normal, atol=1e-9)
-    assert rotation[0, 0] > 0  # x of the grasp is the camera's x, laid into the surface
+    assert rotation[0, 0] > 0  # x is the camera's x, laid into the surface
     np.testing.assert_allclose(pose[:3, 3], patch.point)
+
+
+@pytest.mark.parametrize("into", [(1, 0, 0), (-1, 0, 0), (0, 0, -1)])
+def test_the_frame_of_a_point_is_one_whichever_way_it_goes(into):
+    pose = point_frame(np.array([0.1, 0.2, 0.7]), np.array(into, dtype=float))
+    np.testing.assert_allclose(pose[:3, :3].T @ pose[:3, :3], np.eye(3), atol=1e-9)
+    assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
+    np.testing.assert_array_equal(pose[:3, 2], into)
+    np.testing.assert_array_equal(pose[:3, 3], [0.1, 0.2, 0.7])

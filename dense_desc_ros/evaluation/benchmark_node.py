@@ -26,6 +26,8 @@ from dense_desc_ros.nodes.graph import running_node
 
 WARM_UP = 10  # frames
 SCENES = 8  # different pictures, shown in turn
+STEP = 8  # px that they are apart
+DEPTH = 0.8  # m
 TIMEOUT = 120.0  # s for anything that the node is waited for
 STAGES = ("wait", "forward", "matching", "grasp", "messages", "total")
 
@@ -37,7 +39,7 @@ def benchmark_node(
     network: NetworkConfig | None = None,
     size: tuple[int, int] = (480, 640),
 ) -> dict[str, float]:
-    """Measure the node on generated frames, with references that all give a grasp in each.
+    """Measure the node on generated frames of one surface, with references that are all on it.
 
     Args:
         weights: of the model; None takes random ones.
@@ -51,8 +53,9 @@ def benchmark_node(
         `wait_ms` before work on a frame begins, `forward_ms`, `matching_ms`, `grasp_ms`,
         `messages_ms`, and `total_ms` from its arrival until its grasps are published; `overhead`,
         total / forward - 1; `round_trip_ms` from this process and back to it; `memory_mb_start`
-        and `memory_mb_end`, resident memory of the node after the warm-up and at the end; and
-        `frames`, `references`, `threads`.
+        and `memory_mb_end`, resident memory of the node after the warm-up and at the end;
+        `grasps`, how many of the references gave one, on average; and `frames`, `references`,
+        `threads`.
 
     Raises:
         DenseDescError: unusable weights, or the node does not answer.
@@ -67,7 +70,7 @@ def benchmark_node(
         parameters = {
             "weights": weights.resolve(),
             "references": folder / "references",
-            "min_score": -1.0,
+            "min_score": -100.0,  # whatever is found is grasped, and so takes its time
         }
         with running_node(parameters, folder / "log", f"/benchmark_{os.getpid()}") as client:
             return _measure(client, references, frames, size)
@@ -77,7 +80,7 @@ def _measure(
     client: DescriptorClient, references: int, frames: int, size: tuple[int, int]
 ) -> dict[str, float]:
     client.wait_until_connected(TIMEOUT)
-    scenes = [_scene(seed, size) for seed in range(SCENES)]
+    scenes = [_scene(number, size) for number in range(SCENES)]
     _show(client, scenes[0], 0)
     for index in range(references):
         u, v = np.random.default_rng(index).uniform((20, 20), (size[1] - 20, size[0] - 20))
@@ -90,7 +93,7 @@ def _measure(
         _show(client, scenes[index % SCENES], index)
     start = _values_after(client, WARM_UP)
     numbers = range(WARM_UP, WARM_UP + frames)
-    trips = [
+    shown = [
         _show(client, scenes[index % SCENES], index)
         for index in track(numbers, "frames", console=Console(stderr=True))
     ]
@@ -100,34 +103,39 @@ def _measure(
     return {
         **result,
         "overhead": result["total_ms"] / result["forward_ms"] - 1,
-        "round_trip_ms": 1e3 * statistics.median(trips),
+        "round_trip_ms": 1e3 * statistics.median(seconds for seconds, _ in shown),
         "memory_mb_start": float(start["rss_mb"]),
         "memory_mb_end": float(end["rss_mb"]),
+        "grasps": statistics.fmean(grasps for _, grasps in shown),
         "frames": frames,
         "references": references,
         "threads": int(end["threads"]),
     }
 
 
-def _scene(seed: int, size: tuple[int, int]) -> RgbdFrame:
-    """A textured slope, of which the camera does not measure everything."""
+def _scene(number: int, size: tuple[int, int]) -> RgbdFrame:
+    """A textured wall, moved a little by each number; the camera does not measure all of it."""
     height, width = size
-    generator = np.random.default_rng(seed)
-    blobs = generator.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
-    image = cv2.resize(blobs, (width, height), interpolation=cv2.INTER_CUBIC)
-    depth = np.tile(np.linspace(0.6, 1.2, height, dtype=np.float32)[:, None], (1, width))
-    depth += generator.normal(0, 0.001, size).astype(np.float32)
+    blobs = np.random.default_rng(0).integers(
+        0, 256, (height // 16, width // 16, 3), dtype=np.uint8
+    )
+    extent = (width + SCENES * STEP, height + SCENES * STEP)
+    wall = cv2.resize(blobs, extent, interpolation=cv2.INTER_CUBIC)
+    left, top = STEP * (number % 4), STEP * (number // 4)
+    image = np.array(wall[top : top + height, left : left + width], np.uint8)
+    generator = np.random.default_rng(number)
+    depth = (DEPTH + generator.normal(0, 0.001, size)).astype(np.float32)
     depth[generator.random(size) < 0.02] = np.nan
     camera = PinholeCamera(width, width, (width - 1) / 2, (height - 1) / 2, width, height)
-    return RgbdFrame(np.asarray(image), depth, camera, frame_id="camera_color_optical_frame")
+    return RgbdFrame(image, depth, camera, frame_id="camera_color_optical_frame")
 
 
-def _show(client: DescriptorClient, scene: RgbdFrame, index: int) -> float:
-    """Publish a scene as frame `index`, and return the seconds until its grasps are here."""
+def _show(client: DescriptorClient, scene: RgbdFrame, index: int) -> tuple[float, int]:
+    """Publish a scene as frame `index`; the seconds until its grasps are here, and how many."""
     frame = replace(scene, stamp_ns=(index + 1) * 1_000_000)
     start = time.perf_counter()
-    client.grasps_in(frame, TIMEOUT)
-    return time.perf_counter() - start
+    grasps = client.grasps_in(frame, TIMEOUT).grasps
+    return time.perf_counter() - start, len(grasps)
 
 
 def _values_after(client: DescriptorClient, processed: int) -> dict[str, str]:

@@ -14,6 +14,7 @@ from dense_desc_ros.data.correspondences import sample_correspondences
 from dense_desc_ros.data.posed import PosedFrames
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.evaluation.absence import presence_scores
 from dense_desc_ros.evaluation.auroc import auroc
 from dense_desc_ros.evaluation.keypoints import KeypointResult, compare_keypoints
 from dense_desc_ros.evaluation.keypoints import summarize as summarize_keypoints
@@ -36,8 +37,9 @@ class PairResult:
         found: (N, 2) best pixels of the whole target.
         errors: (N,) distances of `found` from `truth`, pixels of a 640x480 image.
         scores: (N,) similarities at `found`.
-        absent_scores: (N,) the best similarities in a frame without the object; empty unless the
-            split is "absent".
+        present_scores, absent_scores: of some of the points, registered in the reference as a user
+            does, in the target and in a frame without the object; empty unless the split is
+            "absent".
         keypoints: None for models without keypoint heads.
     """
 
@@ -48,6 +50,7 @@ class PairResult:
     found: FloatArray
     errors: FloatArray
     scores: FloatArray
+    present_scores: FloatArray
     absent_scores: FloatArray
     keypoints: KeypointResult | None
 
@@ -113,9 +116,10 @@ def summarize(evaluation: Evaluation) -> dict[str, Any]:
     Returns:
         `split`; `auc`, `auc_cosine`, `median_px` (pixels of a 640x480 image) and `pck` (for
         k = 1...100), means over the seeds; `auc_std`, the standard deviation (of a population) over
-        them; for the split absent also `auroc` and `auroc_std`, how surely the score tells present
-        from absent; for models with keypoint heads what `keypoints.summarize` gives; `pairs` and
-        `matches` in all; `seeds`; `per_seed`, the figures of each; `skipped`, reason to count.
+        them; for the split absent also `auroc` and `auroc_std`, how surely the score of a
+        registered reference tells present from absent; for models with keypoint heads what
+        `keypoints.summarize` gives; `pairs` and `matches` in all; `seeds`; `per_seed`, the figures
+        of each; `skipped`, reason to count.
     """
     per_seed = {seed: _summarize_seed(pairs) for seed, pairs in evaluation.pairs.items()}
     figures: dict[str, Any] = {"split": evaluation.split}
@@ -164,10 +168,15 @@ def _measure(
     wanted = described_a.sample(pixels)
     matches = described_b.match(wanted)
     found = matches.pixels.cpu().numpy().astype(float)
-    absent_scores = np.empty(0)
+    present_scores, absent_scores = [], []
     if split == "absent":
         without = frames[int(rng.choice(frames.without_object))]
-        absent_scores = model.describe(without.image).match(wanted).scores.cpu().numpy()
+        present_scores, absent_scores = presence_scores(
+            model,
+            (a, described_a),
+            pixels,
+            ((b, described_b), (without, model.describe(without.image))),
+        )
     keypoints = None
     if model.config.network.keypoints:
         keypoints = compare_keypoints(model, (a, described_a), (b, described_b), canonical)
@@ -179,7 +188,8 @@ def _measure(
         found,
         pixel_errors(found, truth, *b.image.shape[:2]),
         matches.scores.cpu().numpy(),
-        absent_scores,
+        np.array(present_scores),
+        np.array(absent_scores),
         keypoints,
     )
 
@@ -197,7 +207,7 @@ def _summarize_seed(pairs: Sequence[PairResult]) -> dict[str, Any]:
     }
     absent_scores = np.concatenate([pair.absent_scores for pair in pairs])
     if len(absent_scores):
-        scores = np.concatenate([pair.scores for pair in pairs])
-        figures["auroc"] = auroc(scores, absent_scores)
+        present_scores = np.concatenate([pair.present_scores for pair in pairs])
+        figures["auroc"] = auroc(present_scores, absent_scores)
     keypoints = [pair.keypoints for pair in pairs if pair.keypoints]
     return figures | (summarize_keypoints(keypoints) if keypoints else {})

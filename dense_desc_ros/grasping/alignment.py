@@ -60,6 +60,7 @@ def align(
     weights: FloatArray,
     tolerance: FloatArray,
     scales: tuple[float, float],
+    start: FloatArray | None = None,
 ) -> Alignments:
     """Find the motions, and if need be the changes of size, that most correspondences agree with.
 
@@ -70,12 +71,17 @@ def align(
         tolerance: (R, S, P) metres, how far b may be off.
         scales: least and greatest change of size that two correspondences may show together; the
             one found is not limited by it.
+        start: (R, 4, 4) motions, or similarities, to begin with, if they are about known; they may
+            be one that only few correspondences propose.
     """
-    sets, points, places = weights.shape
-    flat_a = np.repeat(a, places, axis=1)
-    flat_b, w, t = b.reshape(sets, -1, 3), weights.reshape(sets, -1), tolerance.reshape(sets, -1)
-    group = np.repeat(np.arange(points), places)
-    linear, shift, found = _propose(flat_a, flat_b, w, t, group, scales)
+    if start is None:
+        sets, points, places = weights.shape
+        flat_a, flat_b = np.repeat(a, places, axis=1), b.reshape(sets, -1, 3)
+        w, t = weights.reshape(sets, -1), tolerance.reshape(sets, -1)
+        group = np.repeat(np.arange(points), places)
+        linear, shift, found = _propose(flat_a, flat_b, w, t, group, scales)
+    else:
+        linear, shift, found = start[:, :3, :3], start[:, :3, 3], np.ones(len(a), bool)
     fits = []
     for scaled in (False, True):
         fits.append(_refine(a, b, weights, tolerance, linear, shift, scaled))
@@ -197,8 +203,11 @@ def _refine(
         nearest = np.take_along_axis(b, place[..., None], axis=2)[:, :, 0]
         linear, shift = fit_motion(a, nearest, counted.max(axis=2), scaled)
     used = np.asarray(inliers.any(axis=2))
-    scale = np.cbrt(np.maximum(np.linalg.det(linear), 1e-12))
-    found = (used.sum(axis=1) >= FEWEST) & ~_on_a_line(a, used)
+    # Exactly 1 where no change of size was asked for: rounding would leave a range of (1, 1).
+    scale = np.cbrt(np.maximum(np.linalg.det(linear), 1e-12)) if scaled else np.ones(len(linear))
+    # Nor where a change of size lays them all on one place, which wrong places may agree on.
+    smaller = np.minimum(scale, 1)[:, None, None]
+    found = (used.sum(axis=1) >= FEWEST) & ~_on_a_line(smaller * a, used)
     return Alignments(linear / scale[:, None, None], shift, scale, inliers, found)
 
 

@@ -13,6 +13,7 @@ TOLERANCE, TOLERANCE_FEATURES = 0.008, 0.5  # m, and shares of a feature, that m
 NEAR = 0.06  # m; what is further from the point counts less for its pose
 FAR_WEIGHT = 0.1  # of what is far away
 FEWEST_INLIERS = 6
+SAME_OBJECT = 0.03  # m; the points of a support are some 2 cm apart, and lie all over its object
 SCALE_MARGIN = 1.1  # single distances differ by more than the object's size does
 
 
@@ -42,6 +43,7 @@ def find_poses(
     stride: int,
     scales: tuple[float, float],
     count: int = 1,
+    start: FloatArray | None = None,
 ) -> list[list[PointPose | NotFound]]:
     """Up to `count` poses of each reference, those that most agree on first; or a reason.
 
@@ -52,6 +54,7 @@ def find_poses(
         camera, stride: of the frame, and pixels per feature.
         scales: least and greatest size of an object over that of the registered one.
         count: instances looked for.
+        start: (R, 4, 4) about the poses, sizes included; None if nothing is known.
     """
     registered, seen = correspondences.registered, correspondences.seen
     tolerance = TOLERANCE + TOLERANCE_FEATURES * stride * seen[..., 2] / camera.fx
@@ -62,7 +65,8 @@ def find_poses(
     looking = list(range(len(scores)))
     for _ in range(count):
         some = np.array(looking)
-        fits = align(registered[some], seen[some], weights[some], tolerance[some], limits)
+        begin = None if start is None else start[some]
+        fits = align(registered[some], seen[some], weights[some], tolerance[some], limits, begin)
         moved = fits.apply(registered[some])
         for i, number in enumerate(looking[:]):
             score = scores[number](fits.inliers[i])
@@ -76,8 +80,7 @@ def find_poses(
             )
             if len(found[number]) < count:
                 there = correspondences.weights[number].any(axis=1)
-                taken = _near(seen[number], moved[i][there], tolerance[number])
-                weights[number][taken] = 0
+                weights[number][_near(seen[number], moved[i][there])] = 0
         if not looking:
             break
     return found
@@ -123,10 +126,10 @@ def _pose(
     )
 
 
-def _near(seen: FloatArray, moved: FloatArray, tolerance: FloatArray) -> Flags:
-    """Which places (S, P) lie on an object whose points are (n, 3)."""
+def _near(seen: FloatArray, moved: FloatArray) -> Flags:
+    """Which places (S, P) lie on an object of whose surface some points are (n, 3)."""
     gaps = np.linalg.norm(seen[:, :, None] - moved, axis=3).min(axis=2)
-    return np.asarray(gaps <= tolerance)
+    return np.asarray(gaps <= SAME_OBJECT)
 
 
 def _rms(offsets: FloatArray) -> float:

@@ -17,6 +17,8 @@ from dense_desc_ros.references import Reference
 
 MORE_PEAKS = 2  # than instances: some of the best places are on what is no instance
 NEARBY = 2  # features around where a pose puts a point, in which it is looked for again
+HIDDEN = 0.015  # m that something must be nearer to the camera than a point to hide it
+LEAST_VISIBLE = 0.4  # share of a view's points that counts even if fewer are visible
 METHOD = "registered"
 
 
@@ -77,29 +79,46 @@ class _Matcher:
 
     def near(self, poses: Sequence[tuple[Reference, PointPose]]) -> list[PointPose | NotFound]:
         """Each pose of a reference again, by what is seen where it puts the support."""
-        expected = [
-            self._frame.camera.project(
-                found.scale
-                * reference.support.points.double().numpy()
-                @ found.T_camera_point[:3, :3].T
-                + found.T_camera_point[:3, 3]
-            )
-            for reference, found in poses
-        ]
         references = [reference for reference, _ in poses]
         wanted = torch.cat([r.support.descriptors for r in references]).to(self._device)
-        pixels = torch.from_numpy(np.nan_to_num(np.concatenate(expected), nan=-1e6)).float()
-        pixels, scores = self._descriptors.match_near(wanted, pixels.to(self._device), NEARBY)
-        again = self._poses(references, Matches(pixels[:, None], scores[:, None]), count=1)
-        return [
-            new if isinstance(new, PointPose) else found
-            for (_, found), (new,) in zip(poses, again, strict=True)
-        ]
+        sizes = [len(r.support) for r in references]
+        start = np.stack([found.T_camera_point for _, found in poses])
+        start[:, :3, :3] *= np.array([found.scale for _, found in poses])[:, None, None]
+        of_pose = np.repeat(start, sizes, axis=0)
+        points = np.concatenate([_points(reference) for reference in references])
+        expected = np.einsum("nij,nj->ni", of_pose[:, :3, :3], points) + of_pose[:, :3, 3]
+        pixels = np.nan_to_num(self._frame.camera.project(expected), nan=-1e6)
+        visible = np.split(self._visible(expected, pixels), np.cumsum(sizes)[:-1])
+        at = torch.from_numpy(pixels).float().to(self._device)
+        near, scores = self._descriptors.match_near(wanted, at, NEARBY)
+        matches = Matches(near[:, None], scores[:, None])
+        again = self._poses(references, matches, 1, start, visible)
+        return [answer for (answer,) in again]
+
+    def _visible(self, points: FloatArray, pixels: FloatArray) -> Flags:
+        """Which points (n, 3), whose pixels are (n, 2), would be seen if they were there."""
+        camera = self._frame.camera
+        corner = np.array([camera.width - 1, camera.height - 1])
+        inside = ((pixels >= 0) & (pixels <= corner)).all(axis=1)
+        depth = measure_points(self._frame, np.clip(pixels, 0, corner))[:, 2]
+        return inside & (depth > points[:, 2] - HIDDEN)  # False where it is not measured
 
     def _poses(
-        self, references: Sequence[Reference], matches: Matches, count: int
+        self,
+        references: Sequence[Reference],
+        matches: Matches,
+        count: int,
+        start: FloatArray | None = None,
+        visible: Sequence[Flags] | None = None,
     ) -> list[list[PointPose | NotFound]]:
-        """Poses by the matches, (n, P, 2) pixels and (n, P) scores, of all supports in a row."""
+        """Poses by the matches, (n, P, 2) pixels and (n, P) scores, of all supports in a row.
+
+        Args:
+            references, matches: whose supports, and where their points may be.
+            count: poses of each at most.
+            start: (R, 4, 4) about the poses, sizes included, if known.
+            visible: for each reference, which points of its support should be seen; all if None.
+        """
         similarity = matches.scores.double().cpu().numpy()
         corner = [self._frame.camera.width - 1, self._frame.camera.height - 1]
         pixels = np.clip(matches.pixels.double().cpu().numpy(), 0, corner)
@@ -107,17 +126,21 @@ class _Matcher:
         known = np.isfinite(points).all(axis=2)
         sizes = [len(r.support) for r in references]
         correspondences = Correspondences(
-            _padded(torch.cat([r.support.points for r in references]).double().numpy(), sizes),
+            _padded(np.concatenate([_points(r) for r in references]), sizes),
             _padded(np.nan_to_num(points), sizes),
             _padded(pixels, sizes),
             _padded(np.where(known, np.maximum(similarity, 0), 0), sizes),
         )
+        if visible is None:
+            visible = [np.ones(size, bool) for size in sizes]
         scores = [
-            partial(_score, reference, weights)
-            for reference, weights in zip(references, correspondences.weights, strict=True)
+            partial(_score, *each)
+            for each in zip(references, visible, correspondences.weights, strict=True)
         ]
         camera, stride = self._frame.camera, self._descriptors.stride
-        return find_poses(METHOD, correspondences, scores, camera, stride, self._scales, count)
+        return find_poses(
+            METHOD, correspondences, scores, camera, stride, self._scales, count, start
+        )
 
 
 def _padded(values: FloatArray, sizes: Sequence[int]) -> FloatArray:
@@ -127,15 +150,24 @@ def _padded(values: FloatArray, sizes: Sequence[int]) -> FloatArray:
     return rows
 
 
-def _score(reference: Reference, similarity: FloatArray, agreeing: Flags) -> float:
+def _points(reference: Reference) -> FloatArray:
+    return np.asarray(reference.support.points.double().numpy())
+
+
+def _score(reference: Reference, visible: Flags, similarity: FloatArray, agreeing: Flags) -> float:
     """By the mean similarity of a view's points, 0 for those that do not agree; of the best view.
+
+    What is hidden says nothing, unless so much is that little is left to go by.
 
     Args:
         reference: whose support has n points.
+        visible: (n,) those that should be seen.
         similarity: (S, P) of places in the frame, S >= n.
         agreeing: (S, P) those that agree on a pose, one for each point at most.
     """
     views = reference.support.views.numpy()
     each = np.where(agreeing, similarity, 0).max(axis=1)[: len(views)]
-    means = np.bincount(views, each) / np.maximum(np.bincount(views), 1)
+    counted = np.bincount(views, visible | (each > 0))
+    least = np.maximum(LEAST_VISIBLE * np.bincount(views), 1)
+    means = np.bincount(views, each) / np.maximum(counted, least)
     return reference.score(METHOD, float(means.max()))

@@ -18,7 +18,7 @@ from dense_desc_ros.grasping.registered import find_registered
 from dense_desc_ros.grasping.straight import point_frame
 from dense_desc_ros.grasping.support import REACH, Level, choose_support
 from dense_desc_ros.grasping.surface import fit_surface
-from dense_desc_ros.references import Reference
+from dense_desc_ros.references import Reference, check_transform
 
 FARTHEST_GRASP = 0.3  # m from the point; what is taught further away is a mistake in units or frame
 SAME_SIZE = (1.0, 1.0)
@@ -61,7 +61,10 @@ def make_reference(
         InvalidInputError: impossible name, pixel, mask, pose or width.
         MissingDepthError: no usable depth around the pixel.
     """
-    if T_point_grasp is not None and np.linalg.norm(T_point_grasp[:3, 3]) > FARTHEST_GRASP:
+    if T_point_grasp is None:
+        T_point_grasp = np.eye(4)
+    check_transform(T_point_grasp)
+    if np.linalg.norm(T_point_grasp[:3, 3]) > FARTHEST_GRASP:
         raise InvalidInputError(
             f"the grasp is {np.linalg.norm(T_point_grasp[:3, 3]):.2f} m from the point, more than "
             f"{FARTHEST_GRASP} m: give it in metres, in the frame of the point"
@@ -73,7 +76,7 @@ def make_reference(
         name,
         descriptors.sample(pixel[None]).float().cpu(),
         model.fingerprint,
-        np.eye(4) if T_point_grasp is None else T_point_grasp,
+        T_point_grasp,
         opening_width,
         choose_support(frame, descriptors, region, T_camera_point),
         _keypoints(model, frame, descriptors, region, T_camera_point),

@@ -17,6 +17,7 @@ LEAST_CONTRAST = 0.05  # between `own` and `rest`: what is everywhere alike has 
 POINTS = 48  # of a view
 REACH = 0.15  # m from the point; further away there may be another object
 CANDIDATES = 3000
+FEWEST_POINTS = 12  # fewer tell no pose
 
 
 class Level(NamedTuple):
@@ -67,10 +68,13 @@ class Support:
         count = len(self.points)
         if self.descriptors.shape != (count, dim) or self.points.shape != (count, 3):
             raise ValueError("its support is not (S, D) descriptors of (S, 3) points")
-        if self.views.shape != (count,) or not (
-            self.points.isfinite().all() and self.descriptors.isfinite().all()
-        ):
-            raise ValueError("its support is not finite, or its views are not (S,)")
+        if not (self.points.isfinite().all() and self.descriptors.isfinite().all()):
+            raise ValueError("its support is not finite")
+        views = self.views
+        if views.shape != (count,) or views.dtype != torch.int32:
+            raise ValueError("the views of its support are not (S,) int32")
+        if count and not 0 <= int(views.min()) <= int(views.max()) < count:  # each has some points
+            raise ValueError("the views of its support are not numbered from 0")
 
 
 def choose_support(
@@ -80,6 +84,8 @@ def choose_support(
 
     Each is the farthest from those chosen before (Eldar et al., "The farthest point strategy for
     progressive image sampling", 1997), so that near and far ones are there however few they are.
+
+    None where fewer than FEWEST_POINTS are measured.
 
     Args:
         frame: what is seen.
@@ -95,7 +101,7 @@ def choose_support(
     points = measure_points(frame, pixels)
     near = np.linalg.norm(points - T_camera_point[:3, 3], axis=1) < REACH  # False for NaN
     pixels, points = pixels[near], points[near]
-    if not len(points):
+    if len(points) < FEWEST_POINTS:
         return Support.none(descriptors.features.shape[-1])
     chosen = [int(np.linalg.norm(points - T_camera_point[:3, 3], axis=1).argmin())]
     distance = np.full(len(points), np.inf)
