@@ -1,5 +1,6 @@
 """References: grasp points shown once, and their folder on disk."""
 
+import itertools
 import json
 import math
 import re
@@ -103,7 +104,14 @@ class Reference:
                 raise ValueError("its descriptors are not a finite (V, D) array")
             if keypoints.ndim != 2 or keypoints.shape[1] != 3 or keypoints.isinf().any():
                 raise ValueError("its keypoints are not a (N, 3) array")
-            support.check(descriptors.shape[1] if len(support) else support.descriptors.shape[-1])
+            if len(support):
+                support.check(descriptors.shape[1])
+            levels = {
+                str(name): Level(*map(float, level))
+                for name, level in description["levels"].items()
+            }
+            if not all(map(math.isfinite, itertools.chain(*levels.values()))):
+                raise ValueError("its levels are not finite")
             return cls(
                 description["name"],
                 descriptors,
@@ -112,9 +120,16 @@ class Reference:
                 math.nan if width is None else float(width),
                 support,
                 keypoints,
-                {name: Level(*map(float, level)) for name, level in description["levels"].items()},
+                levels,
             )
-        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (
+            OSError,
+            safetensors.SafetensorError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise ReferenceStoreError(
                 f"{path.name} is not a readable reference: {error}"
             ) from error

@@ -40,7 +40,8 @@ def test_a_perfect_descriptor_is_told_to_be_one(colours, frames, split):
     assert len(figures["pck"]) == 100 and figures["auc"] == pytest.approx(np.mean(figures["pck"]))
     assert figures["pairs"] == 6 and figures["matches"] <= 6 * POINTS
     assert ("auroc" in figures) == (split == "absent")
-    assert figures.get("auroc", 1) == 1  # grey is nothing like the spheres' colours
+    # Grey is nothing like the spheres' colours, but of some points the other view shows little.
+    assert figures.get("auroc", 1) > 0.99
     assert figures["keypoint_repeatability"] > 0.6
     json.dumps(figures, allow_nan=False)
 

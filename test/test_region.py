@@ -16,8 +16,10 @@ from dense_desc_ros.grasping.surface import measure_points
 T_CAMERA_TABLE = pose(0, 0.02, 0.55, (2.4, 0, 0))  # seen from above, at a slant; z is up
 
 
-def box_scene(*boxes):
+def box_scene(*boxes, others=()):
     """A frame of boxes, given by size and place on a table; and the number of each pixel's box.
+
+    Other legacy meshes, given in the table's frame, are numbered after them.
 
     Numbers are from 0; the table is -1. The third, (H, W, 3), are the normals in the table's frame.
     """
@@ -27,7 +29,7 @@ def box_scene(*boxes):
     for size, (x, y) in boxes:
         box = o3d.geometry.TriangleMesh.create_box(*size)
         meshes.append(box.translate([x - size[0] / 2, y - size[1] / 2, 0]))
-    for mesh in meshes:
+    for mesh in [*meshes, *others]:
         scene.add_triangles(o3d.t.geometry.TriangleMesh.from_legacy(mesh))
     grid = np.stack(np.meshgrid(np.arange(320.0), np.arange(240.0)), axis=-1)
     directions = CAMERA.rays(grid) @ T_CAMERA_TABLE[:3, :3]
@@ -81,11 +83,24 @@ def test_what_bends_gently_is_one_region_up_to_its_outline():
     assert region[stone].mean() > 0.6
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_it_stands_on_is_left_out_even_where_no_edge_is_seen(seed):
+    """The top of a ball sunk into the table, 2 cm high, and no steeper than 33 degrees there."""
+    ball = o3d.geometry.TriangleMesh.create_sphere(0.124, resolution=150)
+    frame, number, _ = box_scene(others=[ball.translate([0, 0, 0.02 - 0.124])])
+    frame = as_measured(frame, seed, noise=0.0007, flying=0.003)
+    region = grow_region(frame, seen_from_above(0, 0, 0.02), REACH)
+    hill = number == 0
+    assert not region[~binary_dilation(hill, iterations=2)].any()
+    assert region[hill].mean() > 0.4
+
+
+@pytest.mark.parametrize("table", [True, False])
 @pytest.mark.parametrize("seed", range(4))
-def test_no_side_of_an_object_is_taken_for_what_it_stands_on(seed):
-    """A stone of which nothing around is measured, among flying pixels."""
+def test_no_side_of_an_object_is_taken_for_what_it_stands_on(seed, table):
+    """A stone among flying pixels, far before the table or with nothing measured around it."""
     view = look([pose(0.01, -0.01, 0.4, (0.3, 0.2, 0.1))])
-    depth = np.where(view.mask == 0, view.frame.depth, np.nan)
+    depth = np.where(table | (view.mask == 0), view.frame.depth, np.nan)
     frame = RgbdFrame(view.frame.image, depth.astype(np.float32), CAMERA)
     region = grow_region(as_measured(frame, seed), (165, 108), REACH)
     assert region[view.mask == 0].mean() > 0.6

@@ -1,13 +1,16 @@
 """References made of a click, kept on disk, added to; and what becomes of the poses found."""
 
+import json
 import math
 from dataclasses import replace
 
 import numpy as np
 import open3d as o3d
 import pytest
+import safetensors
 import torch
 from known_scene import CAMERA, TABLE, as_measured, blob, difference, is_rigid, look, pose
+from safetensors.torch import save as serialize
 
 from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap
@@ -385,3 +388,18 @@ def test_impossible_settings_are_refused(bad):
     with pytest.raises(InvalidInputError):
         PipelineSettings(**bad)
     PipelineSettings(scales=(1.0, 1.0), workspace=(-1, -1, 0, 1, 1, 1), min_score=1.0)
+
+
+@pytest.mark.parametrize("levels", [[], {"straight": [0.1]}, {"straight": [float("nan"), 1.0]}])
+def test_a_file_with_impossible_levels_is_refused_and_the_others_are_read(tmp_path, levels):
+    store = ReferenceStore(tmp_path, "f" * 64)
+    for name in ("good", "bad"):
+        store.add(Reference(name, torch.ones(1, 4), "f" * 64))
+    path = tmp_path / "bad.safetensors"
+    with safetensors.safe_open(path, framework="pt") as file:
+        description = json.loads(file.metadata()["reference"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    description["levels"] = levels
+    path.write_bytes(serialize(tensors, {"reference": json.dumps(description)}))
+    again = ReferenceStore(tmp_path, "f" * 64)
+    assert again.names() == ["good"] and "not a readable reference" in again.problems["bad"]

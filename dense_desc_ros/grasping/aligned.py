@@ -102,7 +102,7 @@ def _score(reference: Reference, known: int, agreeing: Flags) -> float:
 
 
 def _without_depth(frame: RgbdFrame, descriptors: DescriptorMap) -> Tensor:
-    """Features (h, w) in whose middle there is no depth."""
+    """Features (h, w) in which there is no depth anywhere."""
     stride, (height, width) = descriptors.stride, descriptors.features.shape[:2]
     known = torch.from_numpy(np.isfinite(frame.depth)).float()
     known = functional.pad(
