@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from dense_desc_ros.camera import PinholeCamera, RgbdFrame
     from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
     from dense_desc_ros.pipeline import GraspPipeline
-    from dense_desc_ros.references import Reference, ReferenceStore
+    from dense_desc_ros.reference_store import ReferenceStore
+    from dense_desc_ros.references import Reference
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,7 +30,7 @@ _MODULES = {
     "GraspPipeline": "pipeline",
     "PinholeCamera": "camera",
     "Reference": "references",
-    "ReferenceStore": "references",
+    "ReferenceStore": "reference_store",
     "RgbdFrame": "camera",
 }
 

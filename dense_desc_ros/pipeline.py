@@ -19,7 +19,8 @@ from dense_desc_ros.grasping.registration import Registration, make_reference, m
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.grasping.steadying import PoseSteadier
 from dense_desc_ros.grasping.straight import find_straight
-from dense_desc_ros.references import Reference, ReferenceStore, check_name
+from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.references import Reference, check_name
 
 
 @dataclass(frozen=True)
@@ -231,14 +232,16 @@ class GraspPipeline:
         """
         T_base_camera = np.eye(4) if T_base_camera is None else T_base_camera
         some = [answer for answer in found if isinstance(answer, PointPose)]
+        if not some:
+            return found
         poses = [T_base_camera @ answer.T_camera_point for answer in some]
         steady = self._steadier.steady(name, poses, frame.stamp_ns)
         T_camera_base = np.linalg.inv(T_base_camera)
         moved: list[PointPose | NotFound] = [
-            replace(answer, T_camera_point=T_camera_base @ pose)
-            for answer, pose in zip(some, steady, strict=True)
+            replace(answer, T_camera_point=pose, pixel=frame.camera.project(pose[:3, 3]))
+            for answer, pose in zip(some, T_camera_base @ np.array(steady), strict=True)
         ]
-        return moved or found
+        return moved
 
 
 def _possible_methods(reference: Reference) -> list[str]:

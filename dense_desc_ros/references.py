@@ -1,13 +1,13 @@
-"""References: grasp points shown once, and their folder on disk."""
+"""References: grasp points shown once, and the files they are kept in."""
 
 import itertools
 import json
 import math
 import re
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import safetensors
@@ -17,9 +17,8 @@ from torch import Tensor
 
 from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import InvalidInputError, ReferenceStoreError
-from dense_desc_ros.files import write_atomically
-from dense_desc_ros.grasping.support import Level, Support
 
+LEAST_CONTRAST = 0.05  # between `own` and `rest`: what is everywhere alike has no score
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -30,6 +29,63 @@ def check_name(name: str) -> str:
             f"reference name {name[:80]!r} is not 1 to 64 letters, digits, '_' or '-'"
         )
     return name
+
+
+class Level(NamedTuple):
+    """How much speaks for a reference in the picture it was registered in.
+
+    `own` where it is, and `rest`, the most that speaks for it anywhere else in that picture.
+    """
+
+    rest: float
+    own: float
+
+    def score(self, evidence: float) -> float:
+        """1 for what the reference itself reaches, 0 for what the rest of its picture does."""
+        return (evidence - self.rest) / max(self.own - self.rest, LEAST_CONTRAST)
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """The surface around the point of a reference, as it was registered.
+
+    Attributes:
+        descriptors: (S, D) float32.
+        points: (S, 3) float32 in the frame of the point, metres.
+        views: (S,) int32, the registered view, from 0, that each comes from.
+    """
+
+    descriptors: Tensor
+    points: Tensor
+    views: Tensor
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @classmethod
+    def none(cls, dim: int) -> "Support":
+        return cls(torch.empty(0, dim), torch.empty(0, 3), torch.empty(0, dtype=torch.int32))
+
+    def joined(self, other: "Support") -> "Support":
+        """This and another's, given in the frame of the same point."""
+        pairs = zip(self.tensors().values(), other.tensors().values(), strict=True)
+        return Support(*(torch.cat(pair) for pair in pairs))
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"descriptors": self.descriptors, "points": self.points, "views": self.views}
+
+    def check(self, dim: int) -> None:
+        """Raise ValueError unless shapes fit each other and the length of descriptors."""
+        count = len(self.points)
+        if self.descriptors.shape != (count, dim) or self.points.shape != (count, 3):
+            raise ValueError("its support is not (S, D) descriptors of (S, 3) points")
+        if not (self.points.isfinite().all() and self.descriptors.isfinite().all()):
+            raise ValueError("its support is not finite")
+        views = self.views
+        if views.shape != (count,) or views.dtype != torch.int32:
+            raise ValueError("the views of its support are not (S,) int32")
+        if count and not 0 <= int(views.min()) <= int(views.max()) < count:  # each has some points
+            raise ValueError("the views of its support are not numbered from 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +100,7 @@ class Reference:
         descriptors: (V, D) float32, the point's descriptor in each of V registered views.
         fingerprint: of the model that computed them.
         T_point_grasp: (4, 4) the taught grasp in the frame of the point; identity is the straight
-            grasp (see `grasps.straight_grasp`).
+            grasp (see `grasping.straight.point_frame`).
         opening_width: of the gripper before closing, metres; NaN if not taught.
         support: the surface around the point; empty if little depth was seen there.
         keypoints: (N, 3) float32 the network's keypoints in the frame of the point, metres, NaN
@@ -133,124 +189,6 @@ class Reference:
             raise ReferenceStoreError(
                 f"{path.name} is not a readable reference: {error}"
             ) from error
-
-
-class ReferenceStore:
-    """The references of one model, in memory and in a folder of safetensors files.
-
-    Every change is on disk before the call returns, and a file is always whole: a process killed at
-    any moment loses nothing that was acknowledged. Safe to use from several threads.
-
-    Args:
-        folder: where the files are; created when missing.
-        fingerprint: of the model in use. Files of other models are left alone and listed in
-            `problems`, like files that cannot be read.
-
-    Raises:
-        ReferenceStoreError: the folder cannot be used.
-    """
-
-    SUFFIX = ".safetensors"
-
-    def __init__(self, folder: str | Path, fingerprint: str) -> None:
-        self.folder = Path(folder)
-        self.fingerprint = fingerprint
-        self.problems: dict[str, str] = {}
-        self._references: dict[str, Reference] = {}
-        self._lock = threading.RLock()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            files = sorted(self.folder.glob(f"*{self.SUFFIX}"))
-        except OSError as error:
-            raise ReferenceStoreError(f"cannot use reference folder {folder}: {error}") from error
-        for path in files:
-            self._load(path)
-
-    def _load(self, path: Path) -> None:
-        try:
-            reference = Reference.from_file(path)
-            self._check_fingerprint(reference)
-            if reference.name != path.stem:
-                raise ReferenceStoreError(f"{path.name} says its name is {reference.name!r}")
-        except ReferenceStoreError as error:
-            self.problems[path.stem] = str(error)
-        else:
-            self._references[reference.name] = reference
-
-    def __len__(self) -> int:
-        return len(self._references)
-
-    def __iter__(self) -> Iterator[Reference]:
-        """The references in order of name, as they are at this moment."""
-        with self._lock:
-            return iter([self._references[name] for name in sorted(self._references)])
-
-    def names(self) -> list[str]:
-        """Names of all usable references, sorted."""
-        with self._lock:
-            return sorted(self._references)
-
-    def get(self, name: str) -> Reference:
-        """The reference of that name.
-
-        Raises:
-            ReferenceStoreError: there is none, or its file is unusable.
-        """
-        with self._lock:
-            if name in self._references:
-                return self._references[name]
-        if name in self.problems:
-            raise ReferenceStoreError(self.problems[name])
-        known = ", ".join(self.names()) or "none"
-        raise ReferenceStoreError(f"unknown reference {name[:80]!r}; registered: {known}")
-
-    def add(self, reference: Reference) -> Reference:
-        """Store a reference, replacing the one of its name, and return what is stored.
-
-        Args:
-            reference: made by this store's model.
-
-        Raises:
-            ReferenceStoreError: made by other weights; or a file that cannot be used (of another
-                model, corrupt) has this name, and would be lost.
-            OSError: it could not be written; the old one is untouched.
-        """
-        self._check_fingerprint(reference)
-        with self._lock:
-            name = reference.name
-            if name in self.problems:
-                raise ReferenceStoreError(
-                    f"{self.problems[name]}. Remove it first, or use another name or folder"
-                )
-            write_atomically(self._path(name), reference.to_bytes())
-            self._references[name] = reference
-            return reference
-
-    def remove(self, name: str) -> None:
-        """Delete a reference, also one whose file cannot be used.
-
-        Raises:
-            InvalidInputError: not a possible name.
-            ReferenceStoreError: there is none.
-        """
-        check_name(name)
-        with self._lock:
-            if name not in self.problems:
-                self.get(name)
-            self._path(name).unlink(missing_ok=True)
-            self._references.pop(name, None)
-            self.problems.pop(name, None)
-
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{check_name(name)}{self.SUFFIX}"
-
-    def _check_fingerprint(self, reference: Reference) -> None:
-        if reference.fingerprint != self.fingerprint:
-            raise ReferenceStoreError(
-                f"reference {reference.name!r} was made by other weights "
-                f"({reference.fingerprint[:12]}) than those in use ({self.fingerprint[:12]}): "
-                "register it again"
-            )
 
 
 def check_transform(matrix: FloatArray) -> None:

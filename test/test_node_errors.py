@@ -14,7 +14,8 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from dense_desc_ros.nodes.client import frame_messages
-from dense_desc_ros.references import Reference, ReferenceStore
+from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.references import Reference
 
 HOLE = (slice(20, 50), slice(20, 50))
 Messages = dict[str, Any]

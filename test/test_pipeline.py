@@ -16,7 +16,7 @@ from dense_desc_ros.errors import InvalidInputError, MissingDepthError, Referenc
 from dense_desc_ros.grasping.gripper import Gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.pipeline import GraspPipeline
-from dense_desc_ros.references import ReferenceStore
+from dense_desc_ros.reference_store import ReferenceStore
 
 CAMERA = PinholeCamera(400.0, 400.0, 191.5, 143.5, 384, 288)
 SHIFT = (32, 64)  # px; a whole stride, so that features move along unchanged

@@ -11,8 +11,8 @@ from safetensors.torch import save as serialize
 
 from dense_desc_ros import files
 from dense_desc_ros.errors import InvalidInputError, ReferenceStoreError
-from dense_desc_ros.grasping.support import LEAST_CONTRAST, Level, Support
-from dense_desc_ros.references import Reference, ReferenceStore
+from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.references import LEAST_CONTRAST, Level, Reference, Support
 
 
 def reference(name="mug", fingerprint="f" * 64, views=1):

@@ -16,7 +16,7 @@ from dense_desc_ros.grasping.aligned import SeenKeypoints
 from dense_desc_ros.grasping.registered import find_registered
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.pipeline import GraspPipeline
-from dense_desc_ros.references import ReferenceStore
+from dense_desc_ros.reference_store import ReferenceStore
 
 HERE = pose(0.01, -0.01, 0.4, (0.3, 0.2, 0.1))  # where the stone is when it is registered
 CLICK = (165, 108)

@@ -20,10 +20,10 @@ from dense_desc_ros.grasping.grasp import Grasp, NotFound, PointPose, Refusal
 from dense_desc_ros.grasping.gripper import Gripper, fit_gripper
 from dense_desc_ros.grasping.registered import find_registered
 from dense_desc_ros.grasping.settings import PipelineSettings
-from dense_desc_ros.grasping.support import LEAST_CONTRAST, Level, Support
 from dense_desc_ros.grasping.visible import visible_points
 from dense_desc_ros.pipeline import GraspPipeline
-from dense_desc_ros.references import Reference, ReferenceStore
+from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.references import LEAST_CONTRAST, Level, Reference, Support
 
 HERE = pose(0.01, -0.01, 0.4, (0.3, 0.2, 0.1))
 CLICK = (165, 108)

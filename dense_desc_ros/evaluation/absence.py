@@ -8,7 +8,7 @@ from dense_desc_ros.data.posed import PosedFrame
 from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
 from dense_desc_ros.errors import MissingDepthError
 from dense_desc_ros.pipeline import GraspPipeline
-from dense_desc_ros.references import ReferenceStore
+from dense_desc_ros.reference_store import ReferenceStore
 
 POINTS = 8  # registered in a picture
 

@@ -31,7 +31,7 @@ from dense_desc_ros.evaluation.grasp_truth import is_expected, true_pose
 from dense_desc_ros.grasping.grasp import METHODS
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
-from dense_desc_ros.references import ReferenceStore
+from dense_desc_ros.reference_store import ReferenceStore
 
 SEEN = 10  # objects, from number 0, that trainings use
 FIRST_UNSEEN, UNSEEN = 100, 100  # number of the first that no training uses, and how many

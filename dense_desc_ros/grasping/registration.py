@@ -16,9 +16,9 @@ from dense_desc_ros.grasping.grasp import PointPose
 from dense_desc_ros.grasping.region import Mask, grow_region
 from dense_desc_ros.grasping.registered import find_registered
 from dense_desc_ros.grasping.straight import point_frame
-from dense_desc_ros.grasping.support import REACH, Level, choose_support
+from dense_desc_ros.grasping.support import REACH, choose_support
 from dense_desc_ros.grasping.surface import fit_surface
-from dense_desc_ros.references import Reference, check_transform
+from dense_desc_ros.references import Level, Reference, check_transform
 
 FARTHEST_GRASP = 0.3  # m from the point; what is taught further away is a mistake in units or frame
 SAME_SIZE = (1.0, 1.0)

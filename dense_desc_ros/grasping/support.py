@@ -1,80 +1,19 @@
-"""What is stored around the point of a reference when it is registered, to find its pose by."""
-
-from dataclasses import dataclass
-from typing import NamedTuple
+"""Which points around that of a reference are stored when it is registered."""
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.grasping.region import Mask
 from dense_desc_ros.grasping.surface import measure_points
+from dense_desc_ros.references import Support
 
-LEAST_CONTRAST = 0.05  # between `own` and `rest`: what is everywhere alike has no score
 POINTS = 48  # of a view
 REACH = 0.15  # m from the point; further away there may be another object
 CANDIDATES = 3000
 FEWEST_POINTS = 12  # fewer tell no pose
-
-
-class Level(NamedTuple):
-    """How much speaks for a reference in the picture it was registered in.
-
-    `own` where it is, and `rest`, the most that speaks for it anywhere else in that picture.
-    """
-
-    rest: float
-    own: float
-
-    def score(self, evidence: float) -> float:
-        """1 for what the reference itself reaches, 0 for what the rest of its picture does."""
-        return (evidence - self.rest) / max(self.own - self.rest, LEAST_CONTRAST)
-
-
-@dataclass(frozen=True, eq=False)
-class Support:
-    """The surface around the point of a reference, as it was registered.
-
-    Attributes:
-        descriptors: (S, D) float32.
-        points: (S, 3) float32 in the frame of the point, metres.
-        views: (S,) int32, the registered view, from 0, that each comes from.
-    """
-
-    descriptors: Tensor
-    points: Tensor
-    views: Tensor
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    @classmethod
-    def none(cls, dim: int) -> "Support":
-        return cls(torch.empty(0, dim), torch.empty(0, 3), torch.empty(0, dtype=torch.int32))
-
-    def joined(self, other: "Support") -> "Support":
-        """This and another's, given in the frame of the same point."""
-        pairs = zip(self.tensors().values(), other.tensors().values(), strict=True)
-        return Support(*(torch.cat(pair) for pair in pairs))
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"descriptors": self.descriptors, "points": self.points, "views": self.views}
-
-    def check(self, dim: int) -> None:
-        """Raise ValueError unless shapes fit each other and the length of descriptors."""
-        count = len(self.points)
-        if self.descriptors.shape != (count, dim) or self.points.shape != (count, 3):
-            raise ValueError("its support is not (S, D) descriptors of (S, 3) points")
-        if not (self.points.isfinite().all() and self.descriptors.isfinite().all()):
-            raise ValueError("its support is not finite")
-        views = self.views
-        if views.shape != (count,) or views.dtype != torch.int32:
-            raise ValueError("the views of its support are not (S,) int32")
-        if count and not 0 <= int(views.min()) <= int(views.max()) < count:  # each has some points
-            raise ValueError("the views of its support are not numbered from 0")
 
 
 def choose_support(

@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from dense_desc_ros.nodes.health import Health
 from dense_desc_ros.nodes.synchronizer import Synchronizer, SynchronizerCounts
-from dense_desc_ros.references import ReferenceStore
+from dense_desc_ros.reference_store import ReferenceStore
 
 PERIOD = 1.0  # s
 SILENCE = 5.0  # s without a message after which an input counts as silent

@@ -33,7 +33,7 @@ from dense_desc_ros.nodes.services import Services
 from dense_desc_ros.nodes.synchronizer import RgbdMessages, Synchronizer
 from dense_desc_ros.pictures import DescriptorColors, draw_matches
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
-from dense_desc_ros.references import ReferenceStore
+from dense_desc_ros.reference_store import ReferenceStore
 
 NODE_NAME = "descriptor_node"
 COLOR_TOPIC = "camera/color/image_raw"
