@@ -48,7 +48,14 @@ def run_graph(
     Raises:
         DenseDescError: the node does not answer, or refuses a registration.
     """
-    parameters = {"weights": weights, "references": folder / "references"}
+    # What is learnt from a few plain pictures tells points, but hardly whole surroundings; and the
+    # points were not chosen for a gripper.
+    parameters = {
+        "weights": weights,
+        "references": folder / "references",
+        "method": "straight",
+        "gripper_max_width": 0.0,
+    }
     with running_node(parameters, folder / "node.log") as client:
         return _register_and_watch(client, frames, bag, rate_hz, console)
 
