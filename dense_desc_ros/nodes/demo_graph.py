@@ -54,6 +54,7 @@ def run_graph(
         "weights": weights,
         "references": folder / "references",
         "method": "straight",
+        "min_score": 0.2,
         "gripper_max_width": 0.0,
     }
     with running_node(parameters, folder / "node.log") as client:
