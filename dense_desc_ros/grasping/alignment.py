@@ -82,9 +82,7 @@ def align(
         linear, shift, found = _propose(flat_a, flat_b, w, t, group, scales)
     else:
         linear, shift, found = start[:, :3, :3], start[:, :3, 3], np.ones(len(a), bool)
-    fits = []
-    for scaled in (False, True):
-        fits.append(_refine(a, b, weights, tolerance, linear, shift, scaled))
+    fits = [_refine(a, b, weights, tolerance, linear, shift, scaled) for scaled in (False, True)]
     rigid, similar = fits
     counts = [fit.inliers.sum(axis=(1, 2)) for fit in fits]
     resized = similar.found & ((counts[1] > SCALE_GAIN * counts[0]) | ~rigid.found)

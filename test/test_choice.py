@@ -1,0 +1,102 @@
+"""From the poses found to grasps: what is good enough, possible, and inside the workspace."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from known_scene import CAMERA, TABLE, pose
+
+from dense_desc_ros.camera import RgbdFrame
+from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.grasping.choice import choose_grasp
+from dense_desc_ros.grasping.grasp import Grasp, NotFound, PointPose, Refusal
+from dense_desc_ros.grasping.gripper import Gripper, fit_gripper
+from dense_desc_ros.grasping.settings import PipelineSettings
+from dense_desc_ros.grasping.visible import visible_points
+from dense_desc_ros.references import Reference
+
+REFERENCE = Reference("spot", torch.ones(1, 4), "f" * 64, pose(0.01, 0.02, 0.0), 0.05)
+FOUND = PointPose(pose(0.1, 0.0, TABLE), np.array([200.0, 120.0]), "registered", 0.8, 9, 1.0, 0.002)
+EMPTY_TABLE = RgbdFrame(
+    np.zeros((240, 320, 3), np.uint8), np.full((240, 320), TABLE, np.float32), CAMERA
+)
+
+
+def chosen(found=FOUND, reference=REFERENCE, T_base_camera=None, **settings):
+    return choose_grasp(EMPTY_TABLE, reference, found, PipelineSettings(**settings), T_base_camera)
+
+
+def test_the_grasp_is_the_taught_one_at_the_pose_found():
+    grasp = chosen()
+    assert isinstance(grasp, Grasp) and grasp.name == "spot" and grasp.opening_width == 0.05
+    np.testing.assert_allclose(grasp.T_camera_grasp, pose(0.11, 0.02, TABLE))
+    assert (grasp.score, grasp.method) == (0.8, "registered")
+    np.testing.assert_array_equal(grasp.point, [0.1, 0, TABLE])
+
+
+def test_what_was_not_found_or_is_too_unlike_is_refused():
+    assert chosen(NotFound(0.1, "nothing")) == Refusal("spot", 0.1, "nothing")
+    assert chosen(min_score=0.8) and isinstance(chosen(min_score=0.8), Grasp)
+    assert chosen(min_score=0.81) == Refusal("spot", 0.8, "score 0.80 is below min_score 0.81")
+
+
+def test_grasps_out_of_the_workspace_are_refused_and_so_is_not_knowing():
+    """The camera looks down from 1 m above; x of the base is the camera's -y."""
+    T_base_camera = np.array([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, -1, 1], [0, 0, 0, 1]])
+    place = np.array([-0.02, -0.11, 1 - TABLE])
+    around = [*(place - 0.01), *(place + 0.01)]
+    assert isinstance(chosen(T_base_camera=T_base_camera, workspace=around), Grasp)
+    for axis in range(6):
+        beside = list(around)
+        beside[axis] += 0.011 if axis < 3 else -0.011
+        refused = chosen(T_base_camera=T_base_camera, workspace=beside)
+        assert refused.reason.startswith("out of the workspace: (-0.020, -0.110, 0.250) m")
+        assert refused.score == 0.8
+    assert "camera's pose is not known" in chosen(workspace=around).reason
+
+
+def test_what_the_gripper_cannot_do_is_refused_for_its_reason_and_what_it_changes_is_kept():
+    gripper = Gripper()
+    deep = replace(REFERENCE, T_point_grasp=pose(z=0.05))
+    refused = chosen(reference=deep, gripper=gripper)
+    wanted = pose(0.1, 0, TABLE + 0.05)
+    fit = fit_gripper(
+        visible_points(EMPTY_TABLE, wanted[:3, 3], gripper.reach), wanted, gripper, 0.05
+    )
+    assert refused == Refusal("spot", 0.8, fit.reason)
+    # A bar 4 cm wide and 3 cm high, around whose middle the fingers close.
+    depth = EMPTY_TABLE.depth.copy()
+    depth[111:128, 184:219] = TABLE - 0.03
+    around = replace(FOUND, T_camera_point=pose(0.1, 0, TABLE - 0.02))
+    loose = replace(REFERENCE, T_point_grasp=np.eye(4), opening_width=math.nan)
+    bar = replace(EMPTY_TABLE, depth=depth)
+    grasp = choose_grasp(bar, loose, around, PipelineSettings(gripper=gripper), None)
+    assert isinstance(grasp, Grasp) and grasp.opening_width == pytest.approx(0.05, abs=0.006)
+    assert isinstance(chosen(reference=deep), Grasp)  # nobody asked for the gripper
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"method": "best"},
+        {"approach": "up"},
+        {"min_score": 1.01},
+        {"min_score": math.nan},
+        {"max_instances": 0},
+        {"instance_radius": 0},
+        {"scales": (1.1, 1.4)},
+        {"scales": (0.5, 0.9)},
+        {"scales": (0.0, 1.4)},
+        {"scales": (0.7, math.inf)},
+        {"scales": (math.nan, 1.4)},
+        {"workspace": (0, 0, 0, 1, 1)},
+        {"workspace": (0, 0, 0, 1, 1, 0)},
+        {"workspace": (0, 0, math.nan, 1, 1, 1)},
+    ],
+)
+def test_impossible_settings_are_refused(bad):
+    with pytest.raises(InvalidInputError):
+        PipelineSettings(**bad)
+    PipelineSettings(scales=(1.0, 1.0), workspace=(-1, -1, 0, 1, 1, 1), min_score=1.0)
