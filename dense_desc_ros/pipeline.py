@@ -19,6 +19,7 @@ from dense_desc_ros.grasping.registration import Registration, make_reference, m
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.grasping.steadying import PoseSteadier
 from dense_desc_ros.grasping.straight import find_straight
+from dense_desc_ros.grasping.visible import VisibleSurface
 from dense_desc_ros.reference_store import ReferenceStore
 from dense_desc_ros.references import Reference, check_name
 
@@ -162,11 +163,12 @@ class GraspPipeline:
                 for name, some in found.items()
             }
         matched = time.perf_counter()
+        surface = VisibleSurface(frame)
         grasps: list[Grasp] = []
         refusals: list[Refusal] = []
         for reference in references:
             answers = [
-                choose_grasp(frame, reference, answer, self.settings, T_base_camera)
+                choose_grasp(surface, reference, answer, self.settings, T_base_camera)
                 for answer in found[reference.name]
             ]
             accepted = [answer for answer in answers if isinstance(answer, Grasp)]

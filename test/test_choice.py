@@ -14,7 +14,7 @@ from dense_desc_ros.grasping.choice import choose_grasp
 from dense_desc_ros.grasping.grasp import Grasp, NotFound, PointPose, Refusal
 from dense_desc_ros.grasping.gripper import Gripper, fit_gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
-from dense_desc_ros.grasping.visible import visible_points
+from dense_desc_ros.grasping.visible import VisibleSurface
 from dense_desc_ros.references import Reference
 
 REFERENCE = Reference("spot", torch.ones(1, 4), "f" * 64, pose(0.01, 0.02, 0.0), 0.05)
@@ -25,7 +25,9 @@ EMPTY_TABLE = RgbdFrame(
 
 
 def chosen(found=FOUND, reference=REFERENCE, T_base_camera=None, **settings):
-    return choose_grasp(EMPTY_TABLE, reference, found, PipelineSettings(**settings), T_base_camera)
+    return choose_grasp(
+        VisibleSurface(EMPTY_TABLE), reference, found, PipelineSettings(**settings), T_base_camera
+    )
 
 
 def test_the_grasp_is_the_taught_one_at_the_pose_found():
@@ -40,6 +42,22 @@ def test_what_was_not_found_or_is_too_unlike_is_refused():
     assert chosen(NotFound(0.1, "nothing")) == Refusal("spot", 0.1, "nothing")
     assert chosen(min_score=0.8) and isinstance(chosen(min_score=0.8), Grasp)
     assert chosen(min_score=0.81) == Refusal("spot", 0.8, "score 0.80 is below min_score 0.81")
+
+
+@pytest.mark.parametrize("nearer", [0.0, 0.02, 0.04])
+def test_a_point_behind_something_is_refused_and_so_is_one_out_of_the_picture(nearer):
+    """The pose may well be right, by what is seen of the object around the point."""
+    u, v = CAMERA.project(FOUND.T_camera_point[:3, 3]).round().astype(int)
+    depth = EMPTY_TABLE.depth.copy()
+    depth[v - 5 : v + 6, u - 5 : u + 6] -= nearer
+    surface = VisibleSurface(replace(EMPTY_TABLE, depth=depth))
+    answer = choose_grasp(surface, REFERENCE, FOUND, PipelineSettings(), None)
+    if nearer > 0.03:
+        assert answer == Refusal("spot", 0.8, "hidden: something is 40 mm before the point")
+    else:
+        assert isinstance(answer, Grasp)
+    beside = replace(FOUND, T_camera_point=pose(-0.5, 0, TABLE))
+    assert chosen(beside) == Refusal("spot", 0.8, "the point is out of the picture")
 
 
 def test_grasps_out_of_the_workspace_are_refused_and_so_is_not_knowing():
@@ -63,7 +81,7 @@ def test_what_the_gripper_cannot_do_is_refused_for_its_reason_and_what_it_change
     refused = chosen(reference=deep, gripper=gripper)
     wanted = pose(0.1, 0, TABLE + 0.05)
     fit = fit_gripper(
-        visible_points(EMPTY_TABLE, wanted[:3, 3], gripper.reach), wanted, gripper, 0.05
+        VisibleSurface(EMPTY_TABLE).points(wanted[:3, 3], gripper.reach), wanted, gripper, 0.05
     )
     assert refused == Refusal("spot", 0.8, fit.reason)
     # A bar 4 cm wide and 3 cm high, around whose middle the fingers close.
@@ -72,7 +90,9 @@ def test_what_the_gripper_cannot_do_is_refused_for_its_reason_and_what_it_change
     around = replace(FOUND, T_camera_point=pose(0.1, 0, TABLE - 0.02))
     loose = replace(REFERENCE, T_point_grasp=np.eye(4), opening_width=math.nan)
     bar = replace(EMPTY_TABLE, depth=depth)
-    grasp = choose_grasp(bar, loose, around, PipelineSettings(gripper=gripper), None)
+    grasp = choose_grasp(
+        VisibleSurface(bar), loose, around, PipelineSettings(gripper=gripper), None
+    )
     assert isinstance(grasp, Grasp) and grasp.opening_width == pytest.approx(0.05, abs=0.006)
     assert isinstance(chosen(reference=deep), Grasp)  # nobody asked for the gripper
 

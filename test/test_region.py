@@ -206,3 +206,32 @@ def test_without_a_region_or_depth_or_in_reach_there_is_no_support():
         assert isinstance(support, Support) and len(support) == 0
         assert support.descriptors.shape == (0, 64) and support.points.shape == (0, 3)
         support.check(64)
+
+
+def bowl(bottom=0.03, rim=0.07, thickness=0.004, height=0.04, sides=60):
+    """A mesh, open at the top: a flat bottom, thinner than depth tells, and a slanted wall."""
+    profile = [(0, 0), (bottom, 0), (rim, height), (rim - 0.002, height), (bottom, thickness)]
+    profile.append((0, thickness))
+    radius, z = np.array(profile).T
+    angles = np.linspace(0, 2 * np.pi, sides, endpoint=False)
+    rings = [np.outer(radius, f(angles)) for f in (np.cos, np.sin)]
+    vertices = np.stack([*rings, np.repeat(z[:, None], sides, axis=1)], axis=-1).reshape(-1, 3)
+    ring, at = np.mgrid[: len(profile) - 1, :sides]
+    corners = [ring * sides + at, ring * sides + (at + 1) % sides]
+    corners += [corners[1] + sides, corners[0] + sides]
+    a, b, c, d = (corner.ravel() for corner in corners)
+    triangles = np.concatenate([np.stack([a, b, c], axis=1), np.stack([a, c, d], axis=1)])
+    mesh = o3d.geometry.TriangleMesh(
+        o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(triangles)
+    )
+    return mesh
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_a_click_on_the_thin_bottom_of_a_bowl_is_not_on_the_table(seed):
+    frame, number, _ = box_scene(others=[bowl()])
+    if seed is not None:
+        frame = as_measured(frame, seed, noise=0.0007, flying=0.003)
+    region = grow_region(frame, seen_from_above(0.01, 0.005, 0.004), REACH)
+    assert not region[~binary_dilation(number == 0, iterations=4)].any()
+    assert region[number == 0].mean() > 0.4

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.grasping.grasp import Grasp, NotFound, PointPose, Refusal
 from dense_desc_ros.grasping.gripper import Unfit, fit_gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
-from dense_desc_ros.grasping.visible import visible_points
+from dense_desc_ros.grasping.visible import VisibleSurface
 from dense_desc_ros.references import Reference
+
+HIDDEN = 0.03  # m; what is less before a point may be that point, on an object of another shape
 
 
 def choose_grasp(
-    frame: RgbdFrame,
+    surface: VisibleSurface,
     reference: Reference,
     found: PointPose | NotFound,
     settings: PipelineSettings,
@@ -22,7 +24,7 @@ def choose_grasp(
     """The grasp that was taught, at the pose found, or why it cannot be done.
 
     Args:
-        frame: what is seen.
+        surface: what is seen.
         reference: that was found.
         found: where, or why not.
         settings: what is good enough and possible.
@@ -33,10 +35,12 @@ def choose_grasp(
     if found.score < settings.min_score:
         reason = f"score {found.score:.2f} is below min_score {settings.min_score:.2f}"
         return Refusal(reference.name, found.score, reason)
+    if reason := _not_seen(surface, found.T_camera_point[:3, 3]):
+        return Refusal(reference.name, found.score, reason)
     pose: FloatArray = found.T_camera_point @ reference.T_point_grasp
     width = reference.opening_width
     if settings.gripper is not None:
-        points = visible_points(frame, pose[:3, 3], settings.gripper.reach)
+        points = surface.points(pose[:3, 3], settings.gripper.reach)
         fit = fit_gripper(points, pose, settings.gripper, width)
         if isinstance(fit, Unfit):
             return Refusal(reference.name, found.score, fit.reason)
@@ -46,6 +50,14 @@ def choose_grasp(
         if reason:
             return Refusal(reference.name, found.score, reason)
     return Grasp(reference.name, found, pose, width)
+
+
+def _not_seen(surface: VisibleSurface, point: FloatArray) -> str:
+    """Why the point (3,) of a grasp cannot be seen, whatever of its object can; empty if it can."""
+    if not surface.camera.contains(surface.camera.project(point)):
+        return "the point is out of the picture"
+    nearer = surface.before(point)
+    return f"hidden: something is {1e3 * nearer:.0f} mm before the point" if nearer > HIDDEN else ""
 
 
 def _outside(workspace: Sequence[float], pose: FloatArray, T_base_camera: FloatArray | None) -> str:

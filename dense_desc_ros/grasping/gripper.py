@@ -119,15 +119,15 @@ def fit_gripper(
     points = points[np.isfinite(points).all(axis=1)]
     if len(points) < MIN_POINTS:
         return GripperFit(T_camera_grasp, taught)
-    local = T_camera_grasp[:3, :3].T @ (points - T_camera_grasp[:3, 3]).T
-    # Most is beneath: deeper than the lower edge of what is tilted most there is no gripper.
-    edge = max(gripper.finger_width, gripper.palm_depth) / 2
-    local = local[:, local[2] <= edge * math.sin(MAX_TILTS * STEP)]
+    # A micrometre is good enough, and twice as fast.
+    local = (T_camera_grasp[:3, :3].T @ (points - T_camera_grasp[:3, 3]).T).astype(np.float32)
+    local = local[:, _within_reach(local, gripper)]
     wanted = _held(local, gripper)
     reason = ""
     for T_grasp_candidate in CANDIDATES:
         rotation, origin = T_grasp_candidate[:3, :3], T_grasp_candidate[:3, 3:]
-        moved = rotation.T @ (local - origin)
+        T_candidate_grasp = np.hstack([rotation.T, -rotation.T @ origin]).astype(np.float32)
+        moved = T_candidate_grasp[:, :3] @ local + T_candidate_grasp[:, 3:]
         held = _held(moved, gripper)
         if held is None and (wanted is not None or origin.any()):
             continue  # it has lost the object, or retreats from nothing
@@ -139,6 +139,22 @@ def fit_gripper(
             return GripperFit(T_camera_fit, width)
         reason = reason or fit
     return Unfit(reason)
+
+
+def _within_reach(points: FloatArray, gripper: Gripper) -> npt.NDArray[np.bool_]:
+    """Which points (3, N) in the frame of the wanted grasp any candidate could hold or run into.
+
+    Most of what is seen is farther out than the fingers and deeper than the palm.
+    """
+    x, y, z = points
+    sine, cosine = math.sin(MAX_TILTS * STEP), math.cos(MAX_TILTS * STEP)
+    length = gripper.finger_length + MAX_RETREATS * RETREAT
+    fingers_x = gripper.finger_width / 2 + length * sine
+    fingers_y = gripper.max_width / 2 + gripper.finger_thickness + MAX_SHIFT
+    fingers_z = gripper.finger_width / 2 * sine
+    palm_z = gripper.palm_depth / 2 * sine - gripper.finger_length * cosine
+    near = (x * x + y * y <= fingers_x**2 + fingers_y**2) & (z <= fingers_z)
+    return np.asarray(near | (z <= palm_z))
 
 
 def _candidates() -> FloatArray:

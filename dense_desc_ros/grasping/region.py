@@ -24,7 +24,8 @@ def grow_region(frame: RgbdFrame, pixel: npt.ArrayLike, radius: float) -> Mask:
     """What is connected with a pixel by a surface without jumps and creases, (H, W) bool.
 
     The plane that the object stands on is left out, also where it meets the object too smoothly to
-    be told from it, unless the pixel itself is on it.
+    be told from it. If the pixel itself is on it, as in a bowl with a thin bottom, only what of the
+    plane is connected with the pixel stays.
 
     Args:
         frame: what is seen.
@@ -49,7 +50,10 @@ def grow_region(frame: RgbdFrame, pixel: npt.ArrayLike, radius: float) -> Mask:
     near = np.linalg.norm(points - points[seed], axis=2) < radius
     # What lies beside an edge or a hole was left out because of its neighbours alone.
     inside = cv2.dilate((labels == labels[seed]).astype(np.uint8), np.ones((2 * STEP + 1,) * 2)) > 0
-    inside &= near & ~_on_plane(points, points[seed], SURROUNDINGS * radius)
+    inside &= near
+    plane = _on_plane(points, points[seed], SURROUNDINGS * radius)
+    _, labels = cv2.connectedComponents((inside & plane).astype(np.uint8), connectivity=4)
+    inside &= ~plane | ((labels == labels[seed]) & (labels[seed] > 0))
     _, labels = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)
     if labels[seed]:
         region[window] = labels == labels[seed]
@@ -110,7 +114,7 @@ def _nearest(mask: Mask, pixel: FloatArray) -> tuple[int, int] | None:
 def _on_plane(points: FloatArray, point: FloatArray, reach: float) -> Mask:
     """Which points (h, w, 3) lie on the plane that most of what is within reach (m) lies on.
 
-    None, if there is no such plane, or the point (3,) is on it.
+    None, if there is no such plane.
     """
     around = points[np.linalg.norm(points - point, axis=2) < reach][::7]
     if len(around) < 100:
@@ -119,13 +123,9 @@ def _on_plane(points: FloatArray, point: FloatArray, reach: float) -> Mask:
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(around))
     plane, inliers = cloud.segment_plane(PLANE_NEAR, ransac_n=3, num_iterations=200)
     plane = plane * np.sign(plane[3])  # the camera is on its positive side
-    heights, height = points @ plane[:3] + plane[3], point @ plane[:3] + plane[3]
+    heights = points @ plane[:3] + plane[3]
     behind = np.count_nonzero(around @ plane[:3] + plane[3] < -PLANE_NEAR)
     # What an object stands on has it before it; a plane through the object itself, its rest behind.
-    if (
-        len(inliers) < PLANE_SHARE * len(around)
-        or behind > BEHIND_SHARE * len(inliers)
-        or height < PLANE_NEAR
-    ):
+    if len(inliers) < PLANE_SHARE * len(around) or behind > BEHIND_SHARE * len(inliers):
         return np.zeros(points.shape[:2], bool)
     return np.asarray(np.abs(heights) < PLANE_NEAR)

@@ -1,45 +1,81 @@
 """The measured points around a place."""
 
 import math
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame
+from dense_desc_ros.grasping.surface import measure_points
 
-MAX_PIXELS = 20_000  # looked at around a grasp: points 2.5 mm apart for the default gripper
+MAX_PIXELS = 40_000  # looked at around a grasp: points 3.5 mm apart at most for the default gripper
 SURFACE_GAP = 0.015  # depths of neighbours further apart than this share are different surfaces
 
 
-def visible_points(frame: RgbdFrame, centre: npt.ArrayLike, radius: float) -> FloatArray:
-    """Measured points (N, 3) in the camera frame within a radius (m) of a centre (3,) in it.
+class VisibleSurface:
+    """The surfaces that a frame sees, without flying pixels; found once for all grasps in it.
 
-    Not all of them where that would be too many, and no flying pixels: a pixel counts if its depth
-    is near that of a neighbour to its left or right, and of one above or below it.
+    A pixel counts if its depth is near that of a neighbour to its left or right, and of one above
+    or below it.
     """
-    x, y, z = np.asarray(centre, dtype=float)
-    if z + radius <= 0:
-        return np.empty((0, 3))
-    camera = frame.camera
-    left, right = _window(x, z, radius, camera.fx, camera.cx, camera.width)
-    top, bottom = _window(y, z, radius, camera.fy, camera.cy, camera.height)
-    step = max(1.0, math.sqrt(max(0, right - left) * max(0, bottom - top) / MAX_PIXELS))
-    rows = np.arange(top, bottom, step).astype(int)
-    columns = np.arange(left, right, step).astype(int)
 
-    def depth_at(dv: int, du: int) -> npt.NDArray[np.float32]:
-        # Beyond the border a pixel is its own neighbour, and so is judged by the others.
-        v = np.clip(rows + dv, 0, camera.height - 1)
-        u = np.clip(columns + du, 0, camera.width - 1)
-        return frame.depth[np.ix_(v, u)]
+    def __init__(self, frame: RgbdFrame) -> None:
+        self._frame = frame
 
-    depth = depth_at(0, 0)
-    near = SURFACE_GAP * depth
-    beside = (abs(depth_at(0, -1) - depth) <= near) | (abs(depth_at(0, 1) - depth) <= near)
-    above = (abs(depth_at(-1, 0) - depth) <= near) | (abs(depth_at(1, 0) - depth) <= near)
-    i, j = np.nonzero(beside & above)
-    points = camera.back_project(np.stack([columns[j], rows[i]], axis=1), depth[i, j])
-    return points[np.linalg.norm(points - [x, y, z], axis=1) <= radius]
+    @property
+    def camera(self) -> PinholeCamera:
+        return self._frame.camera
+
+    def before(self, point: FloatArray) -> float:
+        """How far before a point (3,) on the picture a surface is seen, metres; NaN if none is."""
+        seen = measure_points(self._frame, self.camera.project(point)[None])
+        return float(point[2] - seen[0, 2])
+
+    def points(self, centre: npt.ArrayLike, radius: float) -> npt.NDArray[np.float32]:
+        """Measured points (N, 3) in the camera frame within a radius (m) of a centre (3,) in it.
+
+        Not all of them where that would be too many.
+        """
+        x, y, z = np.asarray(centre, dtype=float)
+        if z + radius <= 0:
+            return np.empty((0, 3), np.float32)
+        camera = self.camera
+        left, right = _window(x, z, radius, camera.fx, camera.cx, camera.width)
+        top, bottom = _window(y, z, radius, camera.fy, camera.cy, camera.height)
+        step = max(1, math.ceil(math.sqrt((right - left) * (bottom - top) / MAX_PIXELS)))
+        rows, columns = slice(top, bottom, step), slice(left, right, step)
+        across, down = self._rays
+        seen_z = self._depth[rows, columns]
+        seen_x, seen_y = across[columns] * seen_z, down[rows, None] * seen_z
+        squares = (seen_x - np.float32(x)) ** 2 + (seen_y - np.float32(y)) ** 2
+        squares += (seen_z - np.float32(z)) ** 2
+        near = squares <= radius**2  # False for NaN
+        return np.stack([seen_x[near], seen_y[near], seen_z[near]], axis=1)
+
+    @cached_property
+    def _depth(self) -> npt.NDArray[np.float32]:
+        """(H, W) metres, NaN where there is no surface."""
+        depth = self._frame.depth
+        solid = _has_neighbour(depth, axis=0) & _has_neighbour(depth, axis=1)
+        return np.where(solid, depth, np.float32(np.nan))
+
+    @cached_property
+    def _rays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """x of each column and y of each row, at depth 1."""
+        camera = self.camera
+        across = (np.arange(camera.width) - camera.cx) / camera.fx
+        down = (np.arange(camera.height) - camera.cy) / camera.fy
+        return across.astype(np.float32), down.astype(np.float32)
+
+
+def _has_neighbour(depth: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.bool_]:
+    """Where the one before or after along an axis is on the same surface, or there is only one."""
+    depth = np.swapaxes(depth, 0, axis)
+    near = np.abs(np.diff(depth, axis=0)) <= SURFACE_GAP * depth[:-1]
+    found = np.ones(depth.shape, bool)
+    found[1:-1] = near[:-1] | near[1:]
+    return np.swapaxes(found, 0, axis)
 
 
 def _window(
