@@ -41,9 +41,10 @@ def scene(T, seed, wrong=0.65, places=1, count=48, noise=0.0017, scale=1.0):
     return a[None], b[None], right[None]
 
 
-def aligned(a, b, weights=None, scales=SCALES):
+def aligned(a, b, weights=None, scales=SCALES, importance=None):
     weights = np.ones(b.shape[:3]) if weights is None else weights
-    return align(a, b, weights, np.full(b.shape[:3], TOLERANCE), scales)
+    importance = np.ones(b.shape[:2]) if importance is None else importance
+    return align(a, b, weights, importance, np.full(b.shape[:3], TOLERANCE), scales)
 
 
 def matrix(fits, i=0):
@@ -93,6 +94,27 @@ def test_the_motion_is_found_among_mostly_wrong_places(T, seed, wrong, places):
     assert fits.inliers.sum(axis=2).max() == 1
     apart = np.linalg.norm(fits.apply(a)[0, :, None] - b[0], axis=2)
     assert apart[fits.inliers[0]].max() < TOLERANCE + 0.001
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_where_any_size_is_possible_the_same_size_is_found_among_many_places(seed):
+    """A quarter of the points are seen, each at one of five places."""
+    T = pose(0.1, 0.2, 0.6, (0.5, 0.3, 1.0))
+    a, b, _ = scene(T, seed, wrong=0.75, places=5)
+    millimetres, degrees = difference(matrix(aligned(a, b)), T)
+    assert millimetres < 8 and degrees < 8
+
+
+def test_a_few_important_points_do_not_outvote_the_others():
+    """Eight near the origin lie elsewhere together; they count most for how the others lie."""
+    T, elsewhere = pose(0.1, 0.2, 0.6, (0.5, 0.3, 1.0)), pose(0.3, 0.0, 0.5, (0.0, 2.0, 0.0))
+    a, b, _ = scene(T, 0, wrong=0.4)
+    nearest = np.argsort(np.linalg.norm(a[0], axis=1))[:8]
+    b[0, nearest, 0] = moved(elsewhere, a[0, nearest])
+    importance = np.full(a.shape[:2], 0.1)
+    importance[0, nearest] = 1.0
+    millimetres, degrees = difference(matrix(aligned(a, b, importance=importance)), T)
+    assert millimetres < 3 and degrees < 3
 
 
 @given(T=motions, seed=st.integers(0, 10_000), scale=st.sampled_from([0.75, 0.8, 1.2, 1.3]))
@@ -145,7 +167,7 @@ def test_a_start_is_enough_where_too_few_propose_the_motion():
     a, b, right = scene(T, 0, wrong=0.96, count=200)
     near = (T @ pose(0.002, -0.003, 0.002, (0.04, -0.03, 0.05)))[None]
     weights, tolerance = np.ones(b.shape[:3]), np.full(b.shape[:3], TOLERANCE)
-    fits = align(a, b, weights, tolerance, SCALES, near)
+    fits = align(a, b, weights, weights[..., 0], tolerance, SCALES, near)
     assert fits.found[0]
     millimetres, degrees = difference(matrix(fits), T)
     assert millimetres < 4 and degrees < 5
@@ -153,7 +175,7 @@ def test_a_start_is_enough_where_too_few_propose_the_motion():
     resized = near.copy()
     resized[:, :3, :3] *= 1.3
     resized[:, :3, 3] *= 1.3
-    fits = align(a, 1.3 * b, weights, 1.3 * tolerance, SCALES, resized)
+    fits = align(a, 1.3 * b, weights, weights[..., 0], 1.3 * tolerance, SCALES, resized)
     assert fits.found[0] and fits.scale[0] == pytest.approx(1.3, abs=0.06)
 
 

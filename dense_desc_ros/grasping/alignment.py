@@ -22,7 +22,8 @@ from dense_desc_ros.camera import FloatArray
 
 Flags = npt.NDArray[np.bool_]
 
-SEEDS = 8  # correspondences that propose a motion
+SEEDS = 8  # correspondences that propose a motion; as many again for objects of the same size
+SAME_SIZE = 1.1  # the more changes of size are allowed, the more wrong ones seem compatible
 COMPANIONS = 10  # of each, at most
 FEWEST = 3
 REFINEMENTS = 3
@@ -58,6 +59,7 @@ def align(
     a: FloatArray,
     b: FloatArray,
     weights: FloatArray,
+    importance: FloatArray,
     tolerance: FloatArray,
     scales: tuple[float, float],
     start: FloatArray | None = None,
@@ -68,6 +70,9 @@ def align(
         a: (R, S, 3) points of each set, metres.
         b: (R, S, P, 3) where each may be; of P places at most one is right. Finite.
         weights: (R, S, P) how much each place counts; 0 where there is none.
+        importance: (R, S) how much each point counts in the fit to those that agree, beside that.
+            Which motion is the right one is for all of them to say: by those that matter most
+            alone, few as they are, it would often be another.
         tolerance: (R, S, P) metres, how far b may be off.
         scales: least and greatest change of size that two correspondences may show together; the
             one found is not limited by it.
@@ -82,7 +87,8 @@ def align(
         linear, shift, found = _propose(flat_a, flat_b, w, t, group, scales)
     else:
         linear, shift, found = start[:, :3, :3], start[:, :3, 3], np.ones(len(a), bool)
-    fits = [_refine(a, b, weights, tolerance, linear, shift, scaled) for scaled in (False, True)]
+    fitted = weights * importance[:, :, None]
+    fits = [_refine(a, b, fitted, tolerance, linear, shift, scaled) for scaled in (False, True)]
     rigid, similar = fits
     counts = [fit.inliers.sum(axis=(1, 2)) for fit in fits]
     resized = similar.found & ((counts[1] > SCALE_GAIN * counts[0]) | ~rigid.found)
@@ -139,9 +145,12 @@ def _propose(
         group: (M,) the point that each is of.
         scales: see `align`.
     """
-    second = _second_order(a, b, weights > 0, tolerance, group, scales)
-    seeds = np.argsort(-second.sum(axis=2), axis=1, kind="stable")[:, :SEEDS]
-    of_seeds = np.take_along_axis(second, seeds[:, :, None], axis=1)
+    same_size = max(scales[0], 1 / SAME_SIZE), min(scales[1], SAME_SIZE)
+    seconds = [
+        _second_order(a, b, weights > 0, tolerance, group, band) for band in (same_size, scales)
+    ]
+    proposals = [_seeds(second) for second in seconds]
+    seeds, of_seeds = (np.concatenate(parts, axis=1) for parts in zip(*proposals, strict=True))
     companions = np.argsort(-of_seeds, axis=2, kind="stable")[:, :, :COMPANIONS]
     joined = np.take_along_axis(of_seeds, companions, axis=2) > 0
     chosen = np.concatenate([seeds[:, :, None], companions], axis=2)
@@ -157,6 +166,12 @@ def _propose(
     best = np.where(enough, agreement, -1).argmax(axis=1)
     at = np.arange(len(a)), best
     return linear[at], shift[at], enough.any(axis=1)
+
+
+def _seeds(second: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """The best connected correspondences (R, n) of (R, M, M), and their connections (R, n, M)."""
+    seeds = np.argsort(-second.sum(axis=2), axis=1, kind="stable")[:, :SEEDS]
+    return seeds, np.take_along_axis(second, seeds[:, :, None], axis=1)
 
 
 def _second_order(

@@ -58,15 +58,23 @@ def find_poses(
     """
     registered, seen = correspondences.registered, correspondences.seen
     tolerance = TOLERANCE + TOLERANCE_FEATURES * stride * seen[..., 2] / camera.fx
-    nearness = np.exp(-np.square(registered).sum(axis=2) / (2 * NEAR**2))
-    weights = correspondences.weights * (FAR_WEIGHT + nearness)[:, :, None]
+    nearness = FAR_WEIGHT + np.exp(-np.square(registered).sum(axis=2) / (2 * NEAR**2))
+    weights = correspondences.weights.copy()
     limits = scales[0] / SCALE_MARGIN, scales[1] * SCALE_MARGIN
     found: list[list[PointPose | NotFound]] = [[] for _ in scores]
     looking = list(range(len(scores)))
     for _ in range(count):
         some = np.array(looking)
         begin = None if start is None else start[some]
-        fits = align(registered[some], seen[some], weights[some], tolerance[some], limits, begin)
+        fits = align(
+            registered[some],
+            seen[some],
+            weights[some],
+            nearness[some],
+            tolerance[some],
+            limits,
+            begin,
+        )
         moved = fits.apply(registered[some])
         for i, number in enumerate(looking[:]):
             score = scores[number](fits.inliers[i])

@@ -18,7 +18,7 @@ from dense_desc_ros.references import Reference
 MORE_PEAKS = 2  # than instances: some of the best places are on what is no instance
 NEARBY = 2  # features around where a pose puts a point, in which it is looked for again
 HIDDEN = 0.015  # m that something must be nearer to the camera than a point to hide it
-LEAST_VISIBLE = 0.4  # share of a view's points that counts even if fewer are visible
+LEAST_EXPECTED = 0.4  # share of a view's points that counts even if more are hidden
 METHOD = "registered"
 
 
@@ -86,22 +86,26 @@ class _Matcher:
         start[:, :3, :3] *= np.array([found.scale for _, found in poses])[:, None, None]
         of_pose = np.repeat(start, sizes, axis=0)
         points = np.concatenate([_points(reference) for reference in references])
-        expected = np.einsum("nij,nj->ni", of_pose[:, :3, :3], points) + of_pose[:, :3, 3]
-        pixels = np.nan_to_num(self._frame.camera.project(expected), nan=-1e6)
-        visible = np.split(self._visible(expected, pixels), np.cumsum(sizes)[:-1])
+        moved = np.einsum("nij,nj->ni", of_pose[:, :3, :3], points) + of_pose[:, :3, 3]
+        pixels = np.nan_to_num(self._frame.camera.project(moved), nan=-1e6)
+        expected = np.split(self._expected(moved, pixels), np.cumsum(sizes)[:-1])
         at = torch.from_numpy(pixels).float().to(self._device)
         near, scores = self._descriptors.match_near(wanted, at, NEARBY)
         matches = Matches(near[:, None], scores[:, None])
-        again = self._poses(references, matches, 1, start, visible)
+        again = self._poses(references, matches, 1, start, expected)
         return [answer for (answer,) in again]
 
-    def _visible(self, points: FloatArray, pixels: FloatArray) -> Flags:
-        """Which points (n, 3), whose pixels are (n, 2), would be seen if they were there."""
+    def _expected(self, points: FloatArray, pixels: FloatArray) -> Flags:
+        """Which points (n, 3), whose pixels are (n, 2), nothing excuses for not being seen.
+
+        They are hidden where something is before them, or perhaps where nothing is measured. Being
+        out of the picture is no excuse: most wrong poses would put half of an object there.
+        """
         camera = self._frame.camera
         corner = np.array([camera.width - 1, camera.height - 1])
         inside = ((pixels >= 0) & (pixels <= corner)).all(axis=1)
         depth = measure_points(self._frame, np.clip(pixels, 0, corner))[:, 2]
-        return inside & (depth > points[:, 2] - HIDDEN)  # False where it is not measured
+        return ~inside | (depth > points[:, 2] - HIDDEN)  # the latter False where not measured
 
     def _poses(
         self,
@@ -109,7 +113,7 @@ class _Matcher:
         matches: Matches,
         count: int,
         start: FloatArray | None = None,
-        visible: Sequence[Flags] | None = None,
+        expected: Sequence[Flags] | None = None,
     ) -> list[list[PointPose | NotFound]]:
         """Poses by the matches, (n, P, 2) pixels and (n, P) scores, of all supports in a row.
 
@@ -117,7 +121,7 @@ class _Matcher:
             references, matches: whose supports, and where their points may be.
             count: poses of each at most.
             start: (R, 4, 4) about the poses, sizes included, if known.
-            visible: for each reference, which points of its support should be seen; all if None.
+            expected: for each reference, which points of its support should be seen; all if None.
         """
         similarity = matches.scores.double().cpu().numpy()
         corner = [self._frame.camera.width - 1, self._frame.camera.height - 1]
@@ -131,11 +135,11 @@ class _Matcher:
             _padded(pixels, sizes),
             _padded(np.where(known, np.maximum(similarity, 0), 0), sizes),
         )
-        if visible is None:
-            visible = [np.ones(size, bool) for size in sizes]
+        if expected is None:
+            expected = [np.ones(size, bool) for size in sizes]
         scores = [
             partial(_score, *each)
-            for each in zip(references, visible, correspondences.weights, strict=True)
+            for each in zip(references, expected, correspondences.weights, strict=True)
         ]
         camera, stride = self._frame.camera, self._descriptors.stride
         return find_poses(
@@ -154,20 +158,20 @@ def _points(reference: Reference) -> FloatArray:
     return np.asarray(reference.support.points.double().numpy())
 
 
-def _score(reference: Reference, visible: Flags, similarity: FloatArray, agreeing: Flags) -> float:
+def _score(reference: Reference, expected: Flags, similarity: FloatArray, agreeing: Flags) -> float:
     """By the mean similarity of a view's points, 0 for those that do not agree; of the best view.
 
     What is hidden says nothing, unless so much is that little is left to go by.
 
     Args:
         reference: whose support has n points.
-        visible: (n,) those that should be seen.
+        expected: (n,) those that should be seen.
         similarity: (S, P) of places in the frame, S >= n.
         agreeing: (S, P) those that agree on a pose, one for each point at most.
     """
     views = reference.support.views.numpy()
     each = np.where(agreeing, similarity, 0).max(axis=1)[: len(views)]
-    counted = np.bincount(views, visible | (each > 0))
-    least = np.maximum(LEAST_VISIBLE * np.bincount(views), 1)
+    counted = np.bincount(views, expected | (each > 0))
+    least = np.maximum(LEAST_EXPECTED * np.bincount(views), 1)
     means = np.bincount(views, each) / np.maximum(counted, least)
     return reference.score(METHOD, float(means.max()))
