@@ -4,8 +4,9 @@ Pixels are (u right, v down) with the centre of the first pixel at (0, 0). Point
 optical frame of REP 103 (x right, y down, z forward), in metres. Invalid depth is NaN (REP 118).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -73,6 +74,25 @@ class PinholeCamera:
             [self.fx * p[..., 0] / z + self.cx, self.fy * p[..., 1] / z + self.cy], axis=-1
         )
 
+    def resized(self, width: int, height: int) -> "PinholeCamera":
+        """The camera whose image is this one's at another size: the same view, other pixels."""
+        scale_u, scale_v = width / self.width, height / self.height
+        return PinholeCamera(
+            self.fx * scale_u,
+            self.fy * scale_v,
+            (self.cx + 0.5) * scale_u - 0.5,
+            (self.cy + 0.5) * scale_v - 0.5,
+            width,
+            height,
+        )
+
+    def pixels_in(self, other: "PinholeCamera", pixels: npt.ArrayLike) -> FloatArray:
+        """Where pixels (..., 2) of this camera's image are in that of `other`, which shows the same
+        at another size.
+        """
+        scale = np.array([other.width / self.width, other.height / self.height])
+        return (np.asarray(pixels, dtype=float) + 0.5) * scale - 0.5
+
     def contains(self, pixel: npt.ArrayLike) -> bool:
         """Whether a pixel (2,) lies on the image, its border pixels' outer halves included."""
         u, v = np.asarray(pixel, dtype=float)
@@ -119,6 +139,30 @@ class RgbdFrame:
         depth = self.depth.astype(np.float32)
         depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
         object.__setattr__(self, "depth", depth)
+
+    def shrunk(self, largest_side: int) -> "RgbdFrame":
+        """The frame with its larger side of that many pixels, or itself if it has no more.
+
+        Colour is averaged over areas, depth is that of the nearest pixel, and the camera follows;
+        `frame.camera.pixels_in` takes pixels back to the original.
+
+        Raises:
+            InvalidInputError: not a positive number of pixels.
+        """
+        if largest_side < 1:
+            raise InvalidInputError(f"an image needs a pixel at least, got {largest_side} a side")
+        scale = largest_side / max(self.camera.width, self.camera.height)
+        if scale >= 1:
+            return self
+        size = (max(round(self.camera.width * scale), 1), max(round(self.camera.height * scale), 1))
+        image = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
+        depth = cv2.resize(self.depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        return replace(
+            self,
+            image=np.asarray(image, np.uint8),
+            depth=np.asarray(depth, np.float32),
+            camera=self.camera.resized(*size),
+        )
 
 
 def check_image(image: npt.NDArray[np.uint8]) -> None:

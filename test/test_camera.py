@@ -57,3 +57,44 @@ def test_unmeasured_depth_becomes_nan_and_the_callers_array_stays():
 def test_what_does_not_belong_together_is_refused(image, depth, message):
     with pytest.raises(InvalidInputError, match=message):
         RgbdFrame(image, depth, CAMERA)
+
+
+def test_a_shrunk_frame_shows_the_same():
+    camera = PinholeCamera(900.0, 910.0, 953.2, 538.7, 1920, 1080)
+    u = np.tile(np.arange(1920), (1080, 1))
+    image = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
+    depth = (1 + u / 1000).astype(np.float32)
+    depth[:4, :4] = np.nan
+    frame = RgbdFrame(image, depth, camera, 5, "optical")
+
+    small = frame.shrunk(960)
+
+    assert small.image.shape == (540, 960, 3)
+    assert (small.stamp_ns, small.frame_id) == (5, "optical")
+    means = image.reshape(540, 2, 960, 2, 3).mean((1, 3))
+    assert np.abs(small.image - means).max() <= 0.5
+    assert np.isnan(small.depth[:2, :2]).all()
+    assert (np.abs(small.depth[2:] - depth.reshape(540, 2, 960, 2)[2:, 0].mean(-1)) < 0.00051).all()
+    # A point is where its pixel is in either picture, and the centres of the pictures agree.
+    point = np.array([0.2, -0.1, 1.3])
+    again = small.camera.pixels_in(camera, small.camera.project(point))
+    np.testing.assert_allclose(again, camera.project(point))
+    np.testing.assert_allclose(small.camera.pixels_in(camera, [479.5, 269.5]), [959.5, 539.5])
+    np.testing.assert_allclose(small.camera.pixels_in(camera, [[0, 0]]), [[0.5, 0.5]])
+
+
+@pytest.mark.parametrize(("side", "size"), [(100, (100, 75)), (3, (3, 2)), (1, (1, 1))])
+def test_sizes_that_do_not_divide(side, size):
+    frame = RgbdFrame(IMAGE, DEPTH, CAMERA).shrunk(side)
+    assert (frame.camera.width, frame.camera.height) == size
+    point = CAMERA.back_project([500, 100], 1)
+    again = frame.camera.pixels_in(CAMERA, frame.camera.project(point))
+    np.testing.assert_allclose(again, [500, 100])
+
+
+def test_a_frame_is_never_enlarged():
+    frame = RgbdFrame(IMAGE, DEPTH, CAMERA)
+    assert frame.shrunk(640) is frame
+    assert frame.shrunk(1000) is frame
+    with pytest.raises(InvalidInputError, match="at least"):
+        frame.shrunk(0)

@@ -66,6 +66,39 @@ def test_colour(
     assert image.flags.c_contiguous
 
 
+@given(size=SIZES, padding=PADDING, data=st.data())
+@pytest.mark.parametrize(
+    ("encoding", "order"),  # of Y, U, Y, V in the four bytes of two pixels
+    [
+        ("uyvy", [1, 0, 3, 2]),
+        ("yuv422", [1, 0, 3, 2]),
+        ("yuyv", [0, 1, 2, 3]),
+        ("yuv422_yuy2", [0, 1, 2, 3]),
+    ],
+)
+def test_colour_with_half_the_chroma(
+    encoding: str, order: list[int], size: tuple[int, int], padding: int, data: st.DataObject
+) -> None:
+    height, pairs = size
+    pixels = data.draw(hnp.arrays(np.uint8, (height, pairs, 4)))
+    message = make(pixels.reshape(height, 2 * pairs, 2), encoding, padding)
+    image = messages.image_from_message(message)
+    # ITU-R BT.601 with Y of 16..235 and U, V of 16..240, as video has it.
+    y1, u, y2, v = np.moveaxis(pixels[..., order].astype(float), -1, 0)
+    y = 255 / 219 * (np.stack([y1, y2], axis=-1).clip(16) - 16).reshape(height, -1)
+    u, v = (np.repeat(255 / 112 * (each - 128), 2, axis=1) for each in (u, v))
+    red, blue = y + 0.701 * v, y + 0.886 * u
+    green = y - 0.886 * 0.114 / 0.587 * u - 0.701 * 0.299 / 0.587 * v
+    expected = np.stack([red, green, blue], axis=-1).clip(0, 255)
+    assert np.abs(image - expected).max() < 1.5
+
+
+def test_half_a_pair_of_pixels() -> None:
+    message = make(np.zeros((2, 3, 2), np.uint8), "yuyv")
+    with pytest.raises(InvalidInputError, match="pairs, but a width of 3"):
+        messages.image_from_message(message)
+
+
 @given(size=SIZES, padding=PADDING, big_endian=st.booleans(), data=st.data())
 @pytest.mark.parametrize("encoding", ["16UC1", "mono16"])
 def test_depth_in_millimetres(
@@ -176,7 +209,7 @@ CONVERSIONS = [
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"encoding": "yuv422"}, "encoding 'yuv422': expected one of"),
+        ({"encoding": "bayer_rggb8"}, "encoding 'bayer_rggb8': expected one of"),
         ({"encoding": ""}, "encoding ''"),
         ({"height": 0}, "empty"),
         ({"width": 0}, "empty"),
@@ -184,7 +217,8 @@ CONVERSIONS = [
         ({"step": 1}, "step 1"),
         ({"width": 1000}, "step"),
         ({"height": 5}, "bytes of data"),
-        ({"height": 2**31, "step": 2**31}, "bytes of data"),
+        ({"height": 2**20, "step": 2**20}, "bytes of data"),
+        ({"height": 2**31, "step": 2**31}, "more than 16777216 pixels"),
         ({"data": b""}, "0 bytes of data"),
     ],
 )

@@ -1,9 +1,10 @@
 """sensor_msgs to arrays and back, without ROS.
 
-Messages are duck-typed: live ones (rclpy) and those of bags (rosbags) both work. The bytes are
-viewed through NumPy strides, which covers row padding and either byte order without a copy.
-rosbags-image ignores padding, cv_bridge exists in ROS distributions only, and neither refuses a
-message whose fields contradict each other; once that is checked, one call to OpenCV is left.
+Messages are duck-typed: live ones (rclpy) and those of bags (rosbags) both work, and what has a
+`format` instead of an `encoding` is a CompressedImage. The bytes of an Image are viewed through
+NumPy strides, which covers row padding and either byte order without a copy. rosbags-image ignores
+padding, cv_bridge exists in ROS distributions only, and neither refuses a message whose fields
+contradict each other; once that is checked, one call to OpenCV is left.
 """
 
 import array
@@ -15,8 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame, check_image
+from dense_desc_ros.data.compressed import check_size, decode_depth, decode_image
 from dense_desc_ros.data.millimetres import from_millimetres, to_millimetres
+from dense_desc_ros.depth_registration import register_depth
 from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.rectification import DistortedCamera
 
 NANOSECONDS = 1_000_000_000
 Encodings = dict[str, tuple[np.dtype, int]]
@@ -29,6 +33,10 @@ COLOR_ENCODINGS: Encodings = {
     "rgba8": (_UINT8, 4),
     "bgra8": (_UINT8, 4),
     "mono8": (_UINT8, 1),
+    "uyvy": (_UINT8, 2),
+    "yuv422": (_UINT8, 2),
+    "yuyv": (_UINT8, 2),
+    "yuv422_yuy2": (_UINT8, 2),
 }
 DEPTH_ENCODINGS: Encodings = {"16UC1": (_UINT16, 1), "mono16": (_UINT16, 1), "32FC1": (_FLOAT32, 1)}
 MASK_ENCODINGS: Encodings = {"mono8": (_UINT8, 1), "8UC1": (_UINT8, 1)}
@@ -37,30 +45,45 @@ _TO_RGB = {
     "rgba8": cv2.COLOR_RGBA2RGB,
     "bgra8": cv2.COLOR_BGRA2RGB,
     "mono8": cv2.COLOR_GRAY2RGB,
+    "uyvy": cv2.COLOR_YUV2RGB_UYVY,
+    "yuv422": cv2.COLOR_YUV2RGB_UYVY,
+    "yuyv": cv2.COLOR_YUV2RGB_YUY2,
+    "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
 }
 
 
 def image_from_message(message: Any) -> npt.NDArray[np.uint8]:
-    """The picture of a sensor_msgs/Image as (H, W, 3) uint8, RGB; a copy of its data.
+    """The picture of a sensor_msgs/Image or CompressedImage as (H, W, 3) uint8, RGB; a copy.
 
     Raises:
-        InvalidInputError: an encoding that is not one of COLOR_ENCODINGS, an empty image, or data
-            that do not fit height, width and step.
+        InvalidInputError: an encoding that is not one of COLOR_ENCODINGS, an empty image, one of
+            more than MAX_PIXELS, or data that do not fit height, width and step; of a
+            CompressedImage what `decode_image` refuses.
     """
+    if hasattr(message, "format"):
+        return decode_image(message)
     pixels = _pixels(message, COLOR_ENCODINGS, "colour image")
     if message.encoding == "rgb8":
         return np.array(pixels, order="C")
+    if pixels.shape[2:] == (2,) and message.width % 2:
+        raise InvalidInputError(
+            f"colour image has encoding {message.encoding}, whose pixels come in pairs, but a "
+            f"width of {message.width}"
+        )
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), _TO_RGB[message.encoding]))
 
 
 def depth_from_message(message: Any) -> npt.NDArray[np.float32]:
-    """The depth of a sensor_msgs/Image as (H, W) float32, metres; invalid is NaN (REP 118).
+    """The depth of a sensor_msgs/Image or CompressedImage as (H, W) float32, metres; invalid is NaN
+    (REP 118).
 
     16UC1 and mono16 are millimetres with 0 as invalid, 32FC1 is metres.
 
     Raises:
-        InvalidInputError: as `image_from_message`, for DEPTH_ENCODINGS.
+        InvalidInputError: as `image_from_message`, for DEPTH_ENCODINGS and `decode_depth`.
     """
+    if hasattr(message, "format"):
+        return decode_depth(message)
     pixels = _pixels(message, DEPTH_ENCODINGS, "depth image")
     if pixels.dtype.kind == "u":
         return from_millimetres(pixels)
@@ -79,7 +102,7 @@ def mask_from_message(message: Any) -> npt.NDArray[np.bool_]:
 
 
 def camera_from_message(message: Any) -> PinholeCamera:
-    """The intrinsics K of a sensor_msgs/CameraInfo; images are taken to be free of distortion.
+    """The intrinsics K of a sensor_msgs/CameraInfo, of the picture without its lens distortion.
 
     Raises:
         InvalidInputError: no size, or intrinsics that are zero, negative or not finite.
@@ -87,16 +110,51 @@ def camera_from_message(message: Any) -> PinholeCamera:
     return PinholeCamera.from_matrix(message.k, message.width, message.height)
 
 
-def frame_from_messages(image: Any, depth: Any, camera_info: Any) -> RgbdFrame:
-    """The RGB-D frame of two sensor_msgs/Image and a CameraInfo, with the colour image's header.
+def distorted_camera_from_message(message: Any) -> DistortedCamera:
+    """The intrinsics K and the lens distortion d of a sensor_msgs/CameraInfo.
 
     Raises:
-        InvalidInputError: a message that is malformed, or sizes that differ from each other.
+        InvalidInputError: as `camera_from_message`, and a distortion that is not known.
     """
+    coefficients = tuple(float(value) for value in message.d)
+    return DistortedCamera(camera_from_message(message), message.distortion_model, coefficients)
+
+
+def frame_from_messages(
+    image: Any,
+    depth: Any,
+    camera_info: Any,
+    depth_info: Any = None,
+    T_color_depth: FloatArray | None = None,
+) -> RgbdFrame:
+    """The undistorted RGB-D frame of its messages, with the colour image's header.
+
+    Args:
+        image: sensor_msgs/Image or CompressedImage.
+        depth: likewise; registered to colour, and distorted as colour is, if there is no
+            `depth_info`.
+        camera_info: of the colour camera.
+        depth_info: CameraInfo of the depth camera, for depth that is to be registered.
+        T_color_depth: (4, 4), pose of the depth camera in the colour camera, to go with it.
+
+    Raises:
+        InvalidInputError: a message that is malformed, sizes that differ from each other, or one of
+            the last two without the other.
+    """
+    if (depth_info is None) != (T_color_depth is None):
+        raise InvalidInputError("depth_info and T_color_depth belong together: give both or none")
+    lens = distorted_camera_from_message(camera_info)
+    distances = depth_from_message(depth)
+    if depth_info is None or T_color_depth is None:
+        distances = lens.undistort_depth(distances)
+    else:
+        depth_lens = distorted_camera_from_message(depth_info)
+        distances = depth_lens.undistort_depth(distances)
+        distances = register_depth(distances, depth_lens.camera, lens.camera, T_color_depth)
     return RgbdFrame(
-        image_from_message(image),
-        depth_from_message(depth),
-        camera_from_message(camera_info),
+        lens.undistort_image(image_from_message(image)),
+        distances,
+        lens.camera,
         stamp_to_ns(image.header.stamp),
         image.header.frame_id,
     )
@@ -180,8 +238,7 @@ def _pixels(message: Any, encodings: Encodings, what: str) -> npt.NDArray:
         )
     dtype, channels = encodings[message.encoding]
     height, width, step = int(message.height), int(message.width), int(message.step)
-    if height <= 0 or width <= 0:
-        raise InvalidInputError(f"{what} is empty: {width}x{height}")
+    check_size(width, height, what)
     pixel_size = dtype.itemsize * channels
     if step < width * pixel_size:
         raise InvalidInputError(
