@@ -23,6 +23,7 @@ REMAPPED = {
     "camera_info": ("color/camera_info", "Topic of the intrinsics of colour."),
 }
 PARAMETERS = {
+    "autostart": "true or false: whether the node configures and activates itself.",
     "weights": "Safetensors file of the model.",
     "references": "Folder of the registered references.",
     "device": "cpu, cuda, or auto: a GPU if there is one.",
@@ -75,6 +76,8 @@ def generate_launch_description() -> LaunchDescription:
 def _start_node(context: LaunchContext) -> list[Node]:
     given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
     parameters: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if "autostart" in parameters:
+        parameters["autostart"] = yaml.safe_load(parameters["autostart"])
     if "camera_pose" in parameters:  # ROS takes no whole numbers among others
         parameters["camera_pose"] = [float(x) for x in yaml.safe_load(parameters["camera_pose"])]
     node = Node(

@@ -59,6 +59,7 @@ def launched(
     paths = [str(prefix), environment.get("AMENT_PREFIX_PATH", "")]
     environment["AMENT_PREFIX_PATH"] = os.pathsep.join(filter(None, paths))
     arguments = {
+        "autostart": "true",
         "weights": tmp_path / "weights.safetensors",
         "references": tmp_path / "references",
         "camera": "/left/camera",

@@ -271,8 +271,11 @@ def test_steady_poses_follow_slowly(node: RunningNode) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("weights", "other.safetensors", "read-only"),
-        ("base_frame", "map", "read-only"),
+        ("autostart", False, "read-only"),
+        ("weights", "other.safetensors", "deactivate and clean up first"),
+        ("threads", 2, "deactivate and clean up first"),
+        ("base_frame", "map", "deactivate and clean up first"),
+        ("camera_pose", [], "deactivate and clean up first"),
         ("min_score", 2.0, "range"),
         ("min_score", "high", "type"),
         ("method", "guess", "unknown method 'guess'"),
@@ -305,14 +308,14 @@ def test_unusable_parameters_are_refused(
 def test_parameters_describe_themselves(node: RunningNode) -> None:
     ros = node.client.node
     service = ros.create_client(DescribeParameters, "/descriptor_node/describe_parameters")
-    names = ["weights", "min_score", "max_instances"]
+    names = ["autostart", "min_score", "max_instances"]
     names += [item.name for item in fields(NodeParameters) if item.name not in names]
     future = service.call_async(DescribeParameters.Request(names=names))
     node.client.wait(future.done, "descriptions")
-    weights, min_score, max_instances, *_ = future.result().descriptors
+    autostart, min_score, max_instances, *_ = future.result().descriptors
     assert [descriptor.name for descriptor in future.result().descriptors] == names
     assert all(descriptor.description for descriptor in future.result().descriptors)
-    assert weights.read_only and not min_score.read_only
+    assert autostart.read_only and not min_score.read_only
     assert min_score.floating_point_range[0].from_value == -100.0
     assert min_score.floating_point_range[0].to_value == 1.0
     assert max_instances.integer_range[0].from_value == 1
@@ -334,6 +337,7 @@ def test_diagnostics_tell_how_it_is_doing(node: RunningNode) -> None:
     assert {"dropped", "unsynchronised", "refused", "last_error"} <= values.keys()
     assert len(values["weights_fingerprint"]) == 64
     assert values["threads"] == "1"
+    assert values["state"] == "active"
 
 
 def test_only_the_newest_pair_is_worked_on(node: RunningNode) -> None:

@@ -218,11 +218,11 @@ BAD_REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "image without depth": ({"image": image_of(np.ones((4, 4, 3), np.uint8), "rgb8")}, "together"),
     "image of another encoding": (
         {
-            "image": image_of(np.ones((HEIGHT, WIDTH, 3), np.uint8), "yuv422"),
+            "image": image_of(np.ones((HEIGHT, WIDTH, 3), np.uint8), "bayer_rggb8"),
             "depth": image_of(np.ones((HEIGHT, WIDTH), np.uint16), "16UC1"),
             "camera_info": CameraInfo(width=WIDTH, height=HEIGHT, k=CAMERA.matrix.ravel()),
         },
-        "yuv422",
+        "bayer",
     ),
     "image without intrinsics": (
         {

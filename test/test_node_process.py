@@ -112,6 +112,8 @@ def test_bugs_are_answered_and_survived(
 
     rclpy.init(args=["--ros-args", "-p", f"weights:={weights}", "-p", f"references:={tmp_path}"])
     node, client = DescriptorNode(), DescriptorClient()
+    assert node.start()
+    pipeline = node.worker.pipeline
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     thread = threading.Thread(target=executor.spin)
@@ -119,8 +121,8 @@ def test_bugs_are_answered_and_survived(
     try:
         client.wait_until_connected()
         with monkeypatch.context() as patch:
-            patch.setattr(node.pipeline, "process", buggy)
-            patch.setattr(node.pipeline.store, "remove", buggy)
+            patch.setattr(pipeline, "process", buggy)
+            patch.setattr(pipeline.store, "remove", buggy)
 
             def counted() -> bool:
                 client.publish(frame_messages(scene()))
@@ -137,7 +139,7 @@ def test_bugs_are_answered_and_survived(
     finally:
         executor.shutdown()
         thread.join()
-        node.close()
+        node.release()
         node.destroy_node()
         client.close()
         rclpy.try_shutdown()

@@ -55,6 +55,20 @@ def test_invariants(events: list[tuple[str, int]]) -> None:
     assert untaken in (0, 1) and untaken >= ready
 
 
+def test_forgets_images_but_not_intrinsics() -> None:
+    sync = synchronizer()
+    sync.add_color(0, "old")
+    sync.add_depth(0, "old")
+    sync.add_color(100, "waiting")
+    sync.clear()
+    assert sync.take() is None
+    assert not sync.add_depth(100, "late")
+    sync.clear()
+    sync.add_color(200, "new")
+    assert sync.add_depth(200, "new")
+    assert pair(sync.take()) == ("new", "new")
+
+
 @given(st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=30))
 def test_every_frame_in_step_is_paired(frames: list[tuple[int, bool]]) -> None:
     sync = synchronizer()

@@ -1,6 +1,7 @@
 """Where the camera is in the robot's base frame: from a parameter, or from tf2 if installed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Protocol
 
 from rclpy.node import Node
@@ -70,6 +71,10 @@ class TransformedPose:
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
 
+    def close(self) -> None:
+        """Listen to tf2 no longer."""
+        self._listener.unregister()
+
     def at(self, frame: RgbdFrame) -> tuple[str, FloatArray]:
         stamp = Time(nanoseconds=frame.stamp_ns)
         try:
@@ -84,19 +89,22 @@ class TransformedPose:
         return self._base_frame, matrix_from_values((p.x, p.y, p.z, q.x, q.y, q.z, q.w))
 
 
-def make_camera_pose(node: Node, parameters: NodeParameters) -> CameraPose:
-    """The source that the parameters ask for.
+@contextmanager
+def camera_pose_source(node: Node, parameters: NodeParameters) -> Iterator[CameraPose]:
+    """The source that the parameters ask for, while it is needed.
 
     Raises:
         InvalidInputError: parameters that contradict each other, or tf2 is needed but not there.
     """
     if parameters.camera_pose:
-        return FixedPose(parameters.base_frame, parameters.camera_pose)
-    if not parameters.base_frame:
-        return NoPose()
-    if tf2_ros is None:
+        yield FixedPose(parameters.base_frame, parameters.camera_pose)
+    elif not parameters.base_frame:
+        yield NoPose()
+    elif tf2_ros is None:
         raise InvalidInputError(
             "base_frame is set but tf2_ros is not installed: give the camera's pose in it with "
             "the parameter camera_pose, or install tf2_ros"
         )
-    return TransformedPose(node, parameters.base_frame)
+    else:
+        with closing(TransformedPose(node, parameters.base_frame)) as pose:
+            yield pose

@@ -73,6 +73,7 @@ class DescriptorClient:
         camera: namespace of the camera topics.
 
     Attributes:
+        name: see above.
         grasps: the last GraspArray messages.
         state: the last DiagnosticStatus, None before the first.
     """
@@ -81,7 +82,7 @@ class DescriptorClient:
         self.node = Node("descriptor_client")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
-        self._name = name
+        self.name = name
         self._services = {
             key: self.node.create_client(kind, f"{name}/{key}") for key, kind in SERVICES.items()
         }
@@ -108,7 +109,7 @@ class DescriptorClient:
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError(f"waited {timeout:g} s for {what} of {self._name}")
+                raise TimeoutError(f"waited {timeout:g} s for {what} of {self.name}")
             self._executor.spin_once(timeout_sec=0.05)
 
     def wait_until_connected(self, timeout: float = 60.0) -> None:
@@ -156,5 +157,5 @@ class DescriptorClient:
 
     def _remember_state(self, array: DiagnosticArray) -> None:
         for status in array.status:
-            if status.name.startswith(f"{self._name}:"):
+            if status.name.startswith(f"{self.name}:"):
                 self.state = status

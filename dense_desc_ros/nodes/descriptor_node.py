@@ -7,7 +7,7 @@ standard error that says why.
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,11 @@ import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import LoggingSeverity, set_logger_level
-from rclpy.signals import SignalHandlerOptions, install_signal_handlers
+from rclpy.signals import (
+    SignalHandlerOptions,
+    install_signal_handlers,
+    uninstall_signal_handlers,
+)
 
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
 
@@ -25,32 +29,48 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; ROS arguments as usual (--ros-args ...)."""
-    try:
-        with _ending_at_once_on_signals():
+    with _obeying_signals() as started:
+        try:
             _initialise(arguments)
             node = _load()
-        _spin(node)
-    except (DenseDescError, ParameterException) as error:
-        print(f"descriptor_node: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        rclpy.try_shutdown()
+            if node.autostart and not node.start():
+                return 2  # the node has logged why
+            started(node)
+            _spin(node)
+        except (DenseDescError, ParameterException) as error:
+            print(f"descriptor_node: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
+        finally:
+            rclpy.try_shutdown()
     return 0
 
 
 @contextmanager
-def _ending_at_once_on_signals() -> Iterator[None]:
-    """End the process on SIGINT and SIGTERM while it loads, for seconds, and has nothing to lose.
+def _obeying_signals() -> Iterator[Callable[["DescriptorNode"], None]]:
+    """End the process at once on SIGINT and SIGTERM while it loads, and has nothing to lose.
+
+    Yields what is to be called with the node once it is started: from then on a signal ends the
+    executor, unless the node is being configured.
 
     An exception would not do: raised within the import of torch it aborts the process.
     """
+    node: DescriptorNode | None = None
+
+    def handle(*_: object) -> None:
+        if node is None or node.is_configuring:
+            os._exit(0)
+
+    def started(running: "DescriptorNode") -> None:
+        nonlocal node
+        install_signal_handlers()  # of rclpy, which wake the executor up and call the one above
+        node = running
+
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: os._exit(0)) for number in numbers]
+    before = [signal.signal(number, handle) for number in numbers]
     try:
-        yield
+        yield started
     finally:
+        uninstall_signal_handlers()
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
 
@@ -75,7 +95,6 @@ def _load() -> "DescriptorNode":
 def _spin(node: "DescriptorNode") -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    install_signal_handlers()  # which wake the executor up
     try:
         while rclpy.ok():
             try:
@@ -83,10 +102,10 @@ def _spin(node: "DescriptorNode") -> None:
             except ExternalShutdownException:
                 break
             except Exception as error:
-                # Some middlewares raise for what they cannot deserialise; it must not end the node.
-                node.refuse("malformed", repr(error))
+                if rclpy.ok():  # else it is no wonder
+                    node.survive(error)
     finally:
-        node.close()
+        node.release()
 
 
 if __name__ == "__main__":

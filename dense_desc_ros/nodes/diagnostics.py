@@ -2,16 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from dense_desc_ros.nodes.health import Health
-from dense_desc_ros.nodes.synchronizer import Synchronizer, SynchronizerCounts
-from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.nodes.frame_worker import FrameWorker
+from dense_desc_ros.nodes.synchronizer import SynchronizerCounts
 
 PERIOD = 1.0  # s
 SILENCE = 5.0  # s without a message after which an input counts as silent
@@ -23,11 +23,12 @@ class InputWatch:
 
     Args:
         complaints: field of SynchronizerCounts -> what to say when it stands still.
+        counts: so far.
     """
 
-    def __init__(self, complaints: Mapping[str, str]) -> None:
+    def __init__(self, complaints: Mapping[str, str], counts: SynchronizerCounts) -> None:
         self._complaints = complaints
-        self._counts = dict.fromkeys(complaints, 0)
+        self._counts = {key: getattr(counts, key) for key in complaints}
         self._moved = dict.fromkeys(complaints, -SILENCE)
 
     def complaint(self, counts: SynchronizerCounts, now: float) -> str:
@@ -44,39 +45,50 @@ class Diagnostics:
 
     Args:
         node: publishes.
-        health, synchronizer, store: what to report of.
-        topics: what is subscribed to: the names under "color", "depth" and "camera_info".
+        worker: what to report of.
+        topics: names of the camera's topics under "color", "depth" and "camera_info".
         constants: values that do not change.
-        pose_problem: says why the camera's pose is not known, or "".
     """
 
     def __init__(
         self,
         node: Node,
-        health: Health,
-        synchronizer: Synchronizer,
-        store: ReferenceStore,
+        worker: FrameWorker,
         topics: Mapping[str, str],
         constants: Mapping[str, str],
-        pose_problem: Callable[[], str],
     ) -> None:
-        self._node, self._health, self._synchronizer = node, health, synchronizer
-        self._store, self._constants, self._pose_problem = store, constants, pose_problem
-        self._inputs = InputWatch(
-            {
-                "color": f"no colour images on {topics['color']}",
-                "depth": f"no depth images on {topics['depth']}",
-                "paired": "no colour and depth image have stamps within sync_slop of each other",
-            }
-        )
+        self._node, self._worker, self._constants = node, worker, constants
+        self._complaints = {
+            "color": f"no colour images on {topics['color']}",
+            "depth": f"no depth images on {topics['depth']}",
+            "paired": "no colour and depth image have stamps within sync_slop of each other",
+        }
         self._no_camera_info = f"no camera_info on {topics['camera_info']}"
-        self._start = time.monotonic()
+        self._inputs: InputWatch | None = None  # while no frames are expected
+        self._start = 0.0
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady time, since that of a simulation or a recording may stand still.
-        node.create_timer(PERIOD, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = node.create_timer(
+            PERIOD, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def close(self) -> None:
+        """Publish nothing any more."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
+
+    @contextmanager
+    def expecting_frames(self) -> Iterator[None]:
+        """The node is active as long as this lasts, and silent inputs are worth a complaint."""
+        self._inputs = InputWatch(self._complaints, self._worker.synchronizer.counts)
+        self._start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._inputs = None
 
     def _publish(self) -> None:
-        counts = self._synchronizer.counts
+        counts = self._worker.synchronizer.counts
         level, message = self._state(counts)
         status = DiagnosticStatus(
             level=level,
@@ -90,33 +102,41 @@ class Diagnostics:
         self._publisher.publish(array)
 
     def _state(self, counts: SynchronizerCounts) -> tuple[bytes, str]:
+        if self._inputs is not None:
+            if waiting := self._waiting(self._inputs, counts):
+                return DiagnosticStatus.WARN, f"waiting: {waiting}"
+            if error := self._worker.health.error:
+                return DiagnosticStatus.ERROR, error
+            if problem := self._worker.pose_problem:
+                return DiagnosticStatus.WARN, problem
+        if problems := list(self._worker.pipeline.store.problems.values()):
+            return DiagnosticStatus.WARN, f"{len(problems)} unusable references: {problems[0]}"
+        return DiagnosticStatus.OK, "working" if self._inputs else "inactive"
+
+    def _waiting(self, inputs: InputWatch, counts: SynchronizerCounts) -> str:
+        """What is waited for, or ""; logged if it does not come soon."""
         now = time.monotonic()
-        waiting = self._inputs.complaint(counts, now)
+        waiting = inputs.complaint(counts, now)
         if not waiting and not counts.camera_info:
             waiting = self._no_camera_info
-        if waiting:
-            if now - self._start > SILENCE and self._health.worth_logging(waiting):
-                self._node.get_logger().warning(f"waiting: {waiting}")
-            return DiagnosticStatus.WARN, f"waiting: {waiting}"
-        if error := self._health.error:
-            return DiagnosticStatus.ERROR, error
-        if problem := self._pose_problem():
-            return DiagnosticStatus.WARN, problem
-        if problems := list(self._store.problems.values()):
-            return DiagnosticStatus.WARN, f"{len(problems)} unusable references: {problems[0]}"
-        return DiagnosticStatus.OK, "working"
+        late = waiting and now - self._start > SILENCE
+        if late and self._worker.health.worth_logging(waiting):
+            self._node.get_logger().warning(f"waiting: {waiting}")
+        return waiting
 
     def _values(self, counts: SynchronizerCounts) -> dict[str, str]:
-        problems = sorted(self._store.problems.items())
+        store = self._worker.pipeline.store
+        problems = sorted(store.problems.items())
         return {
+            "state": "active" if self._inputs else "inactive",
             "received": str(counts.color),
             "received_depth": str(counts.depth),
             "received_camera_info": str(counts.camera_info),
             "paired": str(counts.paired),
             "dropped": str(counts.dropped),
             "unsynchronised": str(counts.unsynchronised),
-            **self._health.values(),
-            "references": str(len(self._store)),
+            **self._worker.health.values(),
+            "references": str(len(store)),
             "reference_problems": str(len(problems)),
             **{f"reference_problem.{name}": text for name, text in problems[:LISTED_PROBLEMS]},
             "rss_mb": f"{_resident_bytes() / 1e6:.1f}",

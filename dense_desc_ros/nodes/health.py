@@ -65,6 +65,11 @@ class Health:
             self._failing = True
         return self.worth_logging(kind)
 
+    def forget_error(self) -> None:
+        """What the newest frame was refused for concerns nobody any more."""
+        with self._lock:
+            self._failing = False
+
     def worth_logging(self, kind: str) -> bool:
         """Whether nothing of this kind was logged for a while; it then counts as logged now."""
         now = self._clock()

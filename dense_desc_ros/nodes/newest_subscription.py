@@ -32,14 +32,14 @@ class NewestSubscription:
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._take_what_comes),
         )
 
-    @property
-    def topic(self) -> str:
-        """The topic's full name, after remapping."""
-        return str(self._subscription.topic_name)
+    def close(self) -> None:
+        """Receive nothing any more."""
+        self._node.destroy_subscription(self._subscription)
 
     def _take_what_comes(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
-        self._node.get_logger().info(f"{self.topic} is published best-effort: images may be lost")
-        self._node.destroy_subscription(self._subscription)
+        topic = self._subscription.topic_name
+        self._node.get_logger().info(f"{topic} is published best-effort: images may be lost")
+        self.close()
         self._subscription = self._node.create_subscription(
             *self._arguments, QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         )

@@ -3,6 +3,7 @@
 import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from enum import Enum, auto
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -14,20 +15,28 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from dense_desc_ros.errors import DenseDescError
+from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.grasping.gripper import Gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
+
+
+class Settable(Enum):
+    """When a parameter can be set."""
+
+    AT_START = auto()
+    UNCONFIGURED = auto()
+    ALWAYS = auto()
 
 
 def _parameter(
     default: Any,
     description: str,
     limits: tuple[float, float] | None = None,
-    read_only: bool = False,
+    settable: Settable = Settable.ALWAYS,
 ) -> Any:
     return field(
         default=default,
-        metadata={"description": description, "limits": limits, "read_only": read_only},
+        metadata={"description": description, "limits": limits, "settable": settable},
     )
 
 
@@ -39,19 +48,29 @@ def _size(default: float, description: str) -> Any:
 class NodeParameters:
     """The values of all parameters, SI units; what each means is in its description."""
 
-    weights: str = _parameter("", "File of the model (safetensors).", read_only=True)
+    autostart: bool = _parameter(
+        True,
+        "Configure and activate at the start; else the lifecycle services are waited for.",
+        settable=Settable.AT_START,
+    )
+    weights: str = _parameter(
+        "", "File of the model (safetensors).", settable=Settable.UNCONFIGURED
+    )
     references: str = _parameter(
         "~/.ros/dense_desc_ros/references",
         "Folder of the registered references, created if missing.",
-        read_only=True,
+        settable=Settable.UNCONFIGURED,
     )
     device: str = _parameter(
         "auto",
         "Where the network runs: cpu, cuda, or auto (a GPU if there is one).",
-        read_only=True,
+        settable=Settable.UNCONFIGURED,
     )
     threads: int = _parameter(
-        0, "Processor cores that the network may use; 0: as many as there are.", (0, 256), True
+        0,
+        "Processor cores that the network may use; 0: as many as there are.",
+        (0, 256),
+        Settable.UNCONFIGURED,
     )
     method: str = _parameter(
         PipelineSettings.method,
@@ -120,10 +139,12 @@ class NodeParameters:
         "",
         "Frame to give grasps in; empty: the camera's. Its pose is taken from camera_pose, else "
         "from tf2.",
-        read_only=True,
+        settable=Settable.UNCONFIGURED,
     )
     camera_pose: Sequence[float] = _parameter(
-        (), "Pose of the camera optical frame in base_frame: x, y, z (m), qx, qy, qz, qw."
+        (),
+        "Pose of the camera optical frame in base_frame: x, y, z (m), qx, qy, qz, qw. "
+        "Whether there is one can only change while the node is unconfigured.",
     )
 
     @property
@@ -158,6 +179,22 @@ def declare_parameters(node: Node) -> NodeParameters:
             for item in fields(NodeParameters)
         }
     )
+
+
+def check_change(now: NodeParameters, changed: NodeParameters) -> None:
+    """Whether a node that is configured can take these values.
+
+    Raises:
+        InvalidInputError: values that do not fit together, or that are needed before.
+    """
+    _ = changed.settings
+    for item in fields(NodeParameters):
+        if item.metadata["settable"] is not Settable.ALWAYS and (
+            getattr(changed, item.name) != getattr(now, item.name)
+        ):
+            raise _too_late(item.name)
+    if bool(changed.camera_pose) != bool(now.camera_pose):
+        raise _too_late("camera_pose")
 
 
 def watch_parameters(
@@ -196,9 +233,16 @@ def watch_parameters(
     node.add_post_set_parameters_callback(accept)
 
 
+def _too_late(name: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{name} was needed to configure the node: to change it, deactivate and clean up first"
+    )
+
+
 def _declaration(item: Any) -> tuple[Any, ParameterDescriptor]:
     descriptor = ParameterDescriptor(
-        description=item.metadata["description"], read_only=item.metadata["read_only"]
+        description=item.metadata["description"],
+        read_only=item.metadata["settable"] is Settable.AT_START,
     )
     limits = item.metadata["limits"]
     if limits and isinstance(item.default, int):

@@ -40,7 +40,7 @@ class Backend(Protocol):
         """Do work on the thread of the model, after what it is doing now, and return its result."""
 
     def newest(self) -> FrameResult:
-        """Of the newest frame that was processed. Raises InvalidInputError if there is none yet."""
+        """Of the newest frame that was processed. Raises InvalidInputError if there is none."""
 
     def camera_pose(self, frame: RgbdFrame) -> tuple[str, FloatArray | None]:
         """The frame that grasps are given in, and the camera's pose (4, 4) in it if known."""
@@ -55,15 +55,22 @@ class Services:
     """
 
     def __init__(self, node: Node, backend: Backend) -> None:
-        self._backend = backend
+        self._node, self._backend = node, backend
         self._log = node.get_logger()
-        for kind, name, answer in (
-            (RegisterReference, "register_reference", self._register),
-            (RemoveReference, "remove_reference", self._remove),
-            (ComputeGrasp, "compute_grasp", self._compute),
-        ):
-            node.create_service(kind, f"~/{name}", self._answering(answer))
-        node.create_service(ListReferences, "~/list_references", self._list)
+        self._services = [
+            node.create_service(kind, f"~/{name}", callback)
+            for kind, name, callback in (
+                (RegisterReference, "register_reference", self._answering(self._register)),
+                (RemoveReference, "remove_reference", self._answering(self._remove)),
+                (ComputeGrasp, "compute_grasp", self._answering(self._compute)),
+                (ListReferences, "list_references", self._list),
+            )
+        ]
+
+    def close(self) -> None:
+        """Offer the services no longer."""
+        for service in self._services:
+            self._node.destroy_service(service)
 
     def _answering(self, answer: Callable[[Any, Any], str]) -> Callable[[Any, Any], Any]:
         """The service callback of a method that fills a response and says what it did."""

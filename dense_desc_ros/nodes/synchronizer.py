@@ -83,6 +83,13 @@ class Synchronizer:
             self._camera_info = message
             return is_first and self._newest is not None
 
+    def clear(self) -> None:
+        """Forget all images. Intrinsics stay: the camera may not send them again."""
+        with self._lock:
+            self._newest = None
+            for waiting in self._waiting.values():
+                waiting.clear()
+
     def take(self) -> RgbdMessages | None:
         """The newest complete frame, once; None if there is none since the last time."""
         with self._lock:
