@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dense_desc_ros.camera import FloatArray
+from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap
+from dense_desc_ros.grasping.grasp import Grasp, Refusal
 from dense_desc_ros.gripper_drawing import draw_gripper
 from dense_desc_ros.pipeline import FrameResult
 
@@ -24,6 +25,7 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 SUBPIXEL_BITS = 4
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 LISTED_REFUSALS = 6
+RICHER = 4.0  # times the variance of descriptors: colours for so few would tell too little
 
 
 class Mark(NamedTuple):
@@ -53,19 +55,23 @@ class DescriptorColors:
     """Descriptors as RGB: their three principal components in the first image seen.
 
     The components and their scale stay as they are from then on, so that the same descriptor has
-    the same colour in every picture.
+    the same colour in every picture. Only when an image is far richer than that one, which may have
+    been taken in the dark, do they become those of this image.
     """
 
     def __init__(self) -> None:
         self._mean = self._basis = self._low = self._span = torch.empty(0)
+        self._variance = 0.0
 
     def __call__(self, descriptors: DescriptorMap) -> Picture:
         """The picture (H, W, 3) uint8 of a frame's descriptors."""
         features = descriptors.features
         if descriptors.metric == "cosine":
             features = functional.normalize(features, dim=-1)
-        if self._basis.shape[:1] != features.shape[-1:]:
+        variance = float(features.flatten(0, 1).var(dim=0).sum())
+        if self._basis.shape[:1] != features.shape[-1:] or variance > RICHER * self._variance:
             self._fit(features.flatten(0, 1))
+            self._variance = variance
         components = (features - self._mean) @ self._basis
         colors = ((components - self._low) / self._span).clamp(0, 1).mul(255).byte().cpu().numpy()
         # Linear like the features themselves, so three channels are upsampled instead of all.
@@ -86,22 +92,27 @@ class DescriptorColors:
 
 
 def draw_matches(result: FrameResult) -> Picture:
-    """What was found in a frame, drawn into a copy of its image (H, W, 3) uint8 RGB.
+    """What was found in a frame, see `draw_answers`."""
+    return draw_answers(result.frame, result.grasps, result.refusals)
+
+
+def draw_answers(frame: RgbdFrame, grasps: Sequence[Grasp], refusals: Sequence[Refusal]) -> Picture:
+    """Answers for a frame, drawn into a copy of its image (H, W, 3) uint8 RGB.
 
     Each grasp is a ring around its pixel, the name and score, and a two-finger gripper as the
     camera would see it there. At the bottom, in small print, what gave no grasp and why.
     """
-    picture = result.frame.image.copy()
-    lines = [f"{refusal.name}: {refusal.reason}" for refusal in result.refusals]
+    picture = frame.image.copy()
+    lines = [f"{refusal.name}: {refusal.reason}" for refusal in refusals]
     if len(lines) > LISTED_REFUSALS:
         lines[LISTED_REFUSALS:] = [f"and {len(lines) - LISTED_REFUSALS} more"]
     _draw_footer(picture, lines)
-    for grasp in result.grasps:
+    for grasp in grasps:
         color, width = color_of(grasp.name), grasp.opening_width
-        draw_gripper(picture, result.frame.camera, grasp.T_camera_grasp, width, color)
+        draw_gripper(picture, frame.camera, grasp.T_camera_grasp, width, color)
     draw_marks(
         picture,
-        [Mark(g.pixel, f"{g.name} {g.score:.2f}", color_of(g.name)) for g in result.grasps],
+        [Mark(g.pixel, f"{g.name} {g.score:.2f}", color_of(g.name)) for g in grasps],
     )
     return picture
 
@@ -135,7 +146,7 @@ def draw_image_matches(
 
 def draw_marks(picture: Picture, marks: Sequence[Mark]) -> None:
     """Draw a ring around each pixel, and its label beside it, into a picture."""
-    scale = _scale(picture)
+    scale = scale_of(picture)
     taken: list[Box] = []
     for mark in marks:
         centre = _fixed(mark.pixel)
@@ -157,9 +168,19 @@ def color_of(name: str) -> Color:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
+def scale_of(picture: Picture) -> float:
+    """Sizes are for pictures 640 wide; larger ones get thicker lines and larger letters."""
+    return max(picture.shape[1] / 640, 1.0)
+
+
+def darken(area: Picture) -> None:
+    """Make a part of a picture a plate for white text."""
+    area //= 4
+
+
 def _draw_label(picture: Picture, mark: Mark, taken: Sequence[Box]) -> Box:
     """Text on a dark plate beside the mark, where it covers nothing taken if possible."""
-    scale = _scale(picture)
+    scale = scale_of(picture)
     size, pad = 0.42 * scale, round(4 * scale)
     (text_width, ascent), descent = cv2.getTextSize(mark.label, FONT, size, 1)
     width, height = text_width + 3 * pad, ascent + descent + pad
@@ -168,7 +189,7 @@ def _draw_label(picture: Picture, mark: Mark, taken: Sequence[Box]) -> Box:
         for left, top in _places_beside(mark.pixel, width, height, 11 * scale)
     ]
     box = min(boxes, key=lambda box: sum(box.overlap(other) for other in taken))
-    _darken(picture, box)
+    darken(picture[box.top : box.top + height, box.left : box.left + width])
     stripe = picture[box.top : box.top + height, box.left : box.left + pad // 2 + 1]
     stripe[:] = mark.color
     origin = (box.left + 2 * pad, box.top + ascent + pad // 2)
@@ -198,25 +219,14 @@ def _inside(picture: Picture, box: Box) -> Box:
 def _draw_footer(picture: Picture, lines: Sequence[str]) -> None:
     if not lines:
         return
-    scale = _scale(picture)
+    scale = scale_of(picture)
     step, pad = round(14 * scale), round(4 * scale)
-    height, width = picture.shape[:2]
-    top = max(height - step * len(lines) - pad, 0)
-    _darken(picture, Box(0, top, width, height - top))
+    top = max(picture.shape[0] - step * len(lines) - pad, 0)
+    darken(picture[top:])
     for row, line in enumerate(lines, start=1):
         origin = (pad, top + step * row - pad // 2)
         text = line.encode("ascii", "replace").decode()  # all that OpenCV's fonts have
         cv2.putText(picture, text, origin, FONT, 0.36 * scale, WHITE, round(scale), cv2.LINE_AA)
-
-
-def _darken(picture: Picture, box: Box) -> None:
-    area = picture[box.top : box.top + box.height, box.left : box.left + box.width]
-    area //= 4
-
-
-def _scale(picture: Picture) -> float:
-    """Sizes are for pictures 640 wide; larger ones get thicker lines and larger letters."""
-    return max(picture.shape[1] / 640, 1.0)
 
 
 def _fixed(pixel: npt.ArrayLike) -> tuple[int, int]:

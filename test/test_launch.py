@@ -5,12 +5,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from rcl_interfaces.srv import GetParameters
+from rviz_scene import shown_topics
 
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.grasping.settings import PipelineSettings
@@ -50,13 +53,26 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "install" / "dense_desc_ros"
 
 
+def pretend(prefix: Path, package: str, executable: str) -> None:
+    """Install an executable that only writes down what it was started with."""
+    index = prefix / "share/ament_index/resource_index/packages"
+    script = prefix / "lib" / package / executable
+    for folder in (index, script.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    (index / package).touch()
+    script.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$0.part" && mv "$0.part" "$0.started"\n')
+    script.chmod(0o755)
+
+
 @pytest.fixture
 def launched(
     prefix: Path, tiny_model: DescriptorModel, tmp_path: Path
 ) -> Iterator[subprocess.Popen[str]]:
     tiny_model.save(tmp_path / "weights.safetensors")
+    pretend(tmp_path, "rviz2", "rviz2")
+    pretend(tmp_path, "tf2_ros", "static_transform_publisher")
     environment = dict(os.environ)
-    paths = [str(prefix), environment.get("AMENT_PREFIX_PATH", "")]
+    paths = [str(tmp_path), str(prefix), environment.get("AMENT_PREFIX_PATH", "")]
     environment["AMENT_PREFIX_PATH"] = os.pathsep.join(filter(None, paths))
     arguments = {
         "autostart": "true",
@@ -68,6 +84,8 @@ def launched(
         "namespace": "left",
         "base_frame": "base_link",
         "camera_pose": "[0.4, 0, 0.9, 1, 0, 0, 0]",
+        "camera_frame": "left_optical",
+        "rviz": "true",
     }
     process = subprocess.Popen(
         [
@@ -87,7 +105,30 @@ def launched(
         process.wait()
 
 
-def test_launch(launched: subprocess.Popen[str], ros: ModuleType) -> None:
+def started_with(process: subprocess.Popen[str], executable: Path) -> list[str]:
+    """The arguments of a pretended executable."""
+    file = executable.with_suffix(".started")
+    while not file.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    return file.read_text().split()
+
+
+def test_launch(launched: subprocess.Popen[str], ros: ModuleType, tmp_path: Path) -> None:
+    transform = started_with(launched, tmp_path / "lib/tf2_ros/static_transform_publisher")
+    values = dict(zip(transform[::2], transform[1::2], strict=False))
+    assert [float(values[f"--{key}"]) for key in ("x", "y", "z", "qx", "qy", "qz", "qw")] == POSE
+    assert (values["--frame-id"], values["--child-frame-id"]) == ("base_link", "left_optical")
+
+    rviz = started_with(launched, tmp_path / "lib/rviz2/rviz2")
+    assert rviz[rviz.index("--fixed-frame") + 1] == "base_link"
+    config = yaml.safe_load(Path(rviz[rviz.index("-d") + 1]).read_text())
+    renamed = dict(argument.split(":=") for argument in rviz if ":=" in argument)
+    assert shown_topics(config) <= renamed.keys()
+    assert renamed["__ns"] == "/left"
+    assert renamed["/camera/aligned_depth_to_color/image_raw"] == "/left/camera/depth/registered"
+    assert renamed["/descriptor_node/markers"] == "finder/markers"
+
     client = DescriptorClient("/left/finder", camera="/left/camera")
     try:
         client.wait(lambda: client.state is not None, "diagnostics", timeout=60)

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
+from geometry_msgs.msg import Point, PointStamped, Pose, PoseArray, Quaternion
 from local_scene import CAMERA, DEPTH, HEIGHT, WIDTH, moved, scene
 from node_scene import RunningNode, running_node, stop
 from rcl_interfaces.srv import DescribeParameters
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
 
 from dense_desc_ros.data.messages import image_from_message
 from dense_desc_ros.nodes.client import frame_messages
@@ -94,6 +96,31 @@ def test_finds_what_was_registered_where_it_moved_to(
             assert grasp.spread_px > 0
         # On a wall that faces the camera the one follows from the other, but for the slope of rays.
         assert grasp.spread == pytest.approx(grasp.spread_px * DEPTH / CAMERA.fx, rel=0.1)
+
+
+def test_a_click_registers_and_those_who_look_see_the_gripper_there(node: RunningNode) -> None:
+    ros, shown = node.client.node, []
+    looking = ros.create_subscription(
+        MarkerArray, "/descriptor_node/markers", lambda array: shown.extend(array.markers), 10
+    )
+    clicks = ros.create_publisher(PointStamped, "/clicked_point", 1)
+    node.client.wait(clicks.get_subscription_count, "the node to listen to clicks")
+    x, y, z = in_base(100, 80)
+    header = Header(frame_id="base_link")
+    clicks.publish(PointStamped(header=header, point=Point(x=x, y=y, z=z)))
+    node.client.wait(lambda: node.names() == ["clicked_1"], "the click to be registered")
+
+    def labels() -> list[Any]:
+        node.client.grasps_in(scene())
+        return [marker for marker in shown if marker.ns == "label"]
+
+    node.client.wait(labels, "markers")
+    label = labels()[-1]
+    assert label.text.startswith("clicked_1 (registered)")
+    assert label.header.frame_id == "base_link"
+    assert xyz(label.pose.position)[:2] == pytest.approx([x, y], abs=0.02)  # right above
+    ros.destroy_subscription(looking)
+    ros.destroy_publisher(clicks)
 
 
 @pytest.mark.parametrize("degrees", [20, 90, 180])

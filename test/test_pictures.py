@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from local_scene import local_model, scene
 
 from dense_desc_ros.camera import PinholeCamera, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap
@@ -68,6 +69,26 @@ def test_colour_of_a_descriptor_stays() -> None:
     np.testing.assert_array_equal(colors(first), before)
     moved = DescriptorMap(first.features.roll(2, dims=1), 8, 90, 120)
     np.testing.assert_array_equal(colors(moved)[:, 24:100], before[:, 8:84])
+
+
+def test_colours_move_with_what_a_moving_camera_sees() -> None:
+    model, colors = local_model(), DescriptorColors()
+    still = colors(model.describe(scene().image))
+    for dx, dy in ((8, 0), (-12, 4), (0, -16)):
+        moved = colors(model.describe(scene(dx, dy).image))
+        np.testing.assert_allclose(
+            moved[64 + dy : 128 + dy, 64 + dx : 192 + dx].astype(int), still[64:128, 64:192], atol=1
+        )
+
+
+def test_colours_start_anew_after_a_picture_in_the_dark_and_then_stay() -> None:
+    model, colors = local_model(), DescriptorColors()
+    pictures = [np.zeros_like(scene().image), scene().image, scene(8).image, scene().image]
+    dark, light, _, again = (colors(model.describe(picture)) for picture in pictures)
+    expected = DescriptorColors()(model.describe(scene().image))
+    np.testing.assert_array_equal(light, expected)
+    np.testing.assert_array_equal(again, expected)
+    assert np.ptp(dark) > 0
 
 
 def test_colours_of_descriptors_that_are_all_the_same() -> None:

@@ -11,12 +11,13 @@ from std_msgs.msg import Header
 from transforms3d.quaternions import mat2quat, quat2mat
 
 from dense_desc_interfaces.msg import Grasp as GraspMessage
-from dense_desc_interfaces.msg import GraspArray, Pixel, ReferenceInfo
+from dense_desc_interfaces.msg import GraspArray, Keypoint, KeypointArray, Pixel, ReferenceInfo
 from dense_desc_interfaces.msg import Refusal as RefusalMessage
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.data.messages import NANOSECONDS
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.grasp import Grasp
+from dense_desc_ros.located_keypoints import LocatedKeypoints
 from dense_desc_ros.pipeline import FrameResult
 from dense_desc_ros.references import Reference
 
@@ -54,6 +55,41 @@ def grasp_array(
 def pose_array(grasps: GraspArray) -> PoseArray:
     """The poses alone, for RViz and for those that need no more."""
     return PoseArray(header=grasps.header, poses=[grasp.pose.pose for grasp in grasps.grasps])
+
+
+def keypoint_array(
+    keypoints: LocatedKeypoints, header: Header, T_frame_camera: FloatArray | None
+) -> KeypointArray:
+    """The keypoints of a network in a frame.
+
+    Args:
+        keypoints: in the camera frame.
+        header: of the frame, with the name of the one to give points in.
+        T_frame_camera: (4, 4) pose of the camera in it; None if it is the camera's own.
+    """
+    T_frame_camera = np.eye(4) if T_frame_camera is None else T_frame_camera
+    points = keypoints.points @ T_frame_camera[:3, :3].T + T_frame_camera[:3, 3]
+    return KeypointArray(
+        header=header,
+        keypoints=[
+            Keypoint(
+                index=index,
+                pixel=_pixel(pixel),
+                point=point_message(point),
+                is_measured=bool(is_measured),
+                spread_px=float(spread_px),
+            )
+            for index, (pixel, point, is_measured, spread_px) in enumerate(
+                zip(
+                    keypoints.pixels,
+                    points,
+                    keypoints.is_measured,
+                    keypoints.spreads_px,
+                    strict=True,
+                )
+            )
+        ],
+    )
 
 
 def reference_info(reference: Reference) -> ReferenceInfo:
@@ -110,7 +146,6 @@ def matrix_from_values(values: Sequence[float]) -> FloatArray:
 
 def _grasp(grasp: Grasp, header: Header, T_frame_camera: FloatArray) -> GraspMessage:
     point = T_frame_camera[:3, :3] @ grasp.point + T_frame_camera[:3, 3]
-    u, v = (float(value) for value in grasp.pixel)
     return GraspMessage(
         name=grasp.name,
         method=grasp.method,
@@ -119,8 +154,13 @@ def _grasp(grasp: Grasp, header: Header, T_frame_camera: FloatArray) -> GraspMes
         spread_px=grasp.found.spread_px,
         spread=grasp.found.spread,
         scale=grasp.found.scale,
-        pixel=Pixel(u=u, v=v),
+        pixel=_pixel(grasp.pixel),
         point=point_message(point),
         pose=PoseStamped(header=header, pose=pose_message(T_frame_camera @ grasp.T_camera_grasp)),
         opening_width=float(grasp.opening_width),
     )
+
+
+def _pixel(pixel: npt.ArrayLike) -> Pixel:
+    u, v = (float(value) for value in np.asarray(pixel))
+    return Pixel(u=u, v=v)

@@ -19,6 +19,7 @@ from dense_desc_ros.nodes.health import FrameTimes, Health, shortened
 from dense_desc_ros.nodes.parameters import NodeParameters
 from dense_desc_ros.nodes.results import ResultPublishers
 from dense_desc_ros.nodes.synchronizer import RgbdMessages, Synchronizer
+from dense_desc_ros.nodes.views import ViewPublishers
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class FrameWorker:
         parameters: their values now.
         pipeline: finds the grasps.
         pose: where the camera is.
-        results: told what was found.
+        results, views: told what was found.
 
     Attributes:
         pipeline: see above.
@@ -51,9 +52,11 @@ class FrameWorker:
         pipeline: GraspPipeline,
         pose: CameraPose,
         results: ResultPublishers,
+        views: ViewPublishers,
     ) -> None:
         self._node, self._parameters = node, parameters
-        self.pipeline, self._pose, self._results = pipeline, pose, results
+        self.pipeline, self._pose = pipeline, pose
+        self._results, self._views = results, views
         self.health = Health()
         self.synchronizer = Synchronizer(_nanoseconds(parameters.sync_slop), time.perf_counter)
         self.pose_problem = ""
@@ -143,7 +146,8 @@ class FrameWorker:
         frame_id, pose = self.camera_pose(frame)
         result = self._newest = self.pipeline.process(frame, pose)
         found = time.perf_counter()
-        self._results.publish(grasp_array(result, frame_id, pose))
+        grasps = grasp_array(result, frame_id, pose)
+        self._results.publish(grasps)
         end = time.perf_counter()
         self.health.processed(
             FrameTimes(
@@ -156,6 +160,7 @@ class FrameWorker:
             )
         )
         self._results.publish_pictures(result)
+        self._views.publish(result, grasps, pose, self.pipeline)
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -12,6 +12,7 @@ from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import WeightsError
 from dense_desc_ros.nodes.camera_pose import FixedPose, camera_pose_source
 from dense_desc_ros.nodes.camera_topics import CameraSubscriptions, topic_names
+from dense_desc_ros.nodes.clicked_point import ClickedPoints
 from dense_desc_ros.nodes.diagnostics import Diagnostics
 from dense_desc_ros.nodes.frame_worker import FrameWorker
 from dense_desc_ros.nodes.lifecycle import ManagedNode
@@ -23,6 +24,7 @@ from dense_desc_ros.nodes.parameters import (
 )
 from dense_desc_ros.nodes.results import ResultPublishers
 from dense_desc_ros.nodes.services import Services
+from dense_desc_ros.nodes.views import ViewPublishers
 from dense_desc_ros.pipeline import GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
 
@@ -59,7 +61,8 @@ class DescriptorNode(ManagedNode):
         with (
             camera_pose_source(self, parameters) as pose,
             closing(ResultPublishers(self)) as results,
-            closing(FrameWorker(self, parameters, pipeline, pose, results)) as worker,
+            closing(ViewPublishers(self)) as views,
+            closing(FrameWorker(self, parameters, pipeline, pose, results, views)) as worker,
             closing(Services(self, worker)),
             closing(
                 Diagnostics(
@@ -84,6 +87,7 @@ class DescriptorNode(ManagedNode):
         with (
             worker.working(),
             closing(CameraSubscriptions(self, worker.synchronizer, worker.frame_is_ready)),
+            closing(ClickedPoints(self, worker)),
             self._diagnostics.expecting_frames(),
         ):
             self.get_logger().info(f"waiting for {', '.join(topic_names(self).values())}")

@@ -18,6 +18,7 @@ from rclpy.parameter import Parameter
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.grasping.gripper import Gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
+from dense_desc_ros.references import check_name
 
 
 class Settable(Enum):
@@ -146,6 +147,11 @@ class NodeParameters:
         "Pose of the camera optical frame in base_frame: x, y, z (m), qx, qy, qz, qw. "
         "Whether there is one can only change while the node is unconfigured.",
     )
+    clicked_name: str = _parameter(
+        "",
+        "Name under which clicks on /clicked_point are registered, each in place of the one "
+        "before; empty: the first of clicked_1, clicked_2, ... that is free.",
+    )
 
     @property
     def settings(self) -> PipelineSettings:
@@ -188,6 +194,8 @@ def check_change(now: NodeParameters, changed: NodeParameters) -> None:
         InvalidInputError: values that do not fit together, or that are needed before.
     """
     _ = changed.settings
+    if changed.clicked_name:
+        check_name(changed.clicked_name)
     for item in fields(NodeParameters):
         if item.metadata["settable"] is not Settable.ALWAYS and (
             getattr(changed, item.name) != getattr(now, item.name)
