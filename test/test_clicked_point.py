@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from geometry_msgs.msg import PointStamped
+from known_scene import pose
 from local_scene import CAMERA, DEPTH, local_model, scene
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -23,7 +24,7 @@ from dense_desc_ros.nodes.conversions import point_message
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
 
-T_base_camera = np.array([[0.0, -1, 0, 0.4], [-1, 0, 0, 0.1], [0, 0, -1, 1.2], [0, 0, 0, 1]])
+T_base_camera = pose(0.4, 0.1, 1.2, (2.5, 0.4, 0.3))
 CLICK = (121.0, 90.0)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from known_scene import pose
 from posed_scene import ColourNetwork
 
 from dense_desc_ros.camera import PinholeCamera, RgbdFrame
@@ -13,7 +14,7 @@ from dense_desc_ros.nodes.conversions import header_of, keypoint_array
 
 CAMERA = PinholeCamera(300.0, 310.0, 63.5, 47.5, 128, 96)
 RED, GREEN, BLUE = (1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)
-T_base_camera = np.array([[0.0, -1, 0, 0.4], [-1, 0, 0, 0.1], [0, 0, -1, 1.2], [0, 0, 0, 1]])
+T_base_camera = pose(0.4, 0.1, 1.2, (2.5, 0.4, 0.3))
 
 
 def described() -> tuple[DescriptorModel, RgbdFrame]:
@@ -39,15 +40,15 @@ def test_keypoints_are_where_depth_says_or_else_the_network() -> None:
     np.testing.assert_allclose(found.spreads_px, [0, 0, 20], atol=0.1)
 
 
-@pytest.mark.parametrize("pose", [None, T_base_camera])
-def test_messages_carry_them_in_the_frame_of_the_grasps(pose: np.ndarray | None) -> None:
+@pytest.mark.parametrize("T_frame_camera", [None, T_base_camera])
+def test_messages_carry_them_in_the_frame_of_the_grasps(T_frame_camera: np.ndarray | None) -> None:
     model, frame = described()
     found = locate_keypoints(model.network, frame, model.describe(frame.image))
-    frame_id = "base" if pose is not None else "optical"
-    array = keypoint_array(found, header_of(frame, frame_id), pose)
+    frame_id = "base" if T_frame_camera is not None else "optical"
+    array = keypoint_array(found, header_of(frame, frame_id), T_frame_camera)
     assert array.header.frame_id == frame_id and array.header.stamp.sec == 1
     assert [keypoint.index for keypoint in array.keypoints] == [0, 1, 2]
-    T_camera_frame = np.eye(4) if pose is None else np.linalg.inv(pose)
+    T_camera_frame = np.eye(4) if T_frame_camera is None else np.linalg.inv(T_frame_camera)
     for keypoint, is_measured, spread in zip(
         array.keypoints, found.is_measured, found.spreads_px, strict=True
     ):
