@@ -32,7 +32,8 @@ WAYS = {  # from unconfigured
     "active": ("configure", "activate"),
     "finalized": ("configure", "shutdown"),
 }
-OFFERS = {*SERVICES, "grasps", "grasp_poses", "descriptors", "matches", "/diagnostics"}
+RESULTS = {"grasps", "grasp_poses", "keypoints", "markers", "descriptors", "matches", "heatmaps"}
+OFFERS = {*SERVICES, *RESULTS, "/diagnostics"}
 BACK = {"active": ("deactivate", "cleanup"), "inactive": ("cleanup",), "unconfigured": ()}
 
 
