@@ -10,6 +10,7 @@ from dense_desc_ros.commands.evaluate import evaluate
 from dense_desc_ros.commands.generate import generate
 from dense_desc_ros.commands.match import match
 from dense_desc_ros.commands.recording import play, record
+from dense_desc_ros.commands.replay import replay
 from dense_desc_ros.commands.train import train
 from dense_desc_ros.errors import DenseDescError
 
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (generate, train, evaluate, match, record, play, demo):
+for command in (generate, train, evaluate, match, record, play, replay, demo):
     app.command()(command)
 app.add_typer(benchmark, name="benchmark")
 

@@ -49,7 +49,7 @@ def match(files, *arguments, pixel=(150, 130)):
 
 def test_help_names_every_command():
     shown = run("--help").stdout
-    for command in ("train", "match", "record", "play", "benchmark", "demo"):
+    for command in ("train", "match", "record", "play", "replay", "benchmark", "demo"):
         assert command in shown
     assert "no labels" in run("train", "--help").stdout
 

@@ -23,7 +23,7 @@ def plot_pck(evaluation: Evaluation) -> bytes:
     axes.set(xlabel="k (pixels of a 640x480 image)", ylabel="PCK@k", xlim=(1, 100), ylim=(0, 1.02))
     axes.set_title(f"{evaluation.split}: AUC {np.mean(areas):.3f} ± {np.std(areas):.3f}")
     axes.grid(alpha=0.4)
-    return _png(figure)
+    return to_png(figure)
 
 
 def plot_errors(evaluation: Evaluation) -> bytes:
@@ -40,14 +40,15 @@ def plot_errors(evaluation: Evaluation) -> bytes:
     )
     axes.set_title(f"median error {np.median(errors):.1f} px")
     axes.grid(alpha=0.4)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _errors(pairs: Sequence[PairResult]) -> FloatArray:
     return np.concatenate([pair.errors for pair in pairs])
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -75,7 +75,7 @@ def _render(
             title=f"Evaluation: {evaluation.split}",
             figures=[(name, _text(value)) for name, value in figures.items() if name != "pck"],
             plots=[
-                Illustration(_embed(plot, "png"), caption)
+                Illustration(embed(plot, "png"), caption)
                 for plot, caption in zip(
                     plots, ("PCK over k", "distribution of errors"), strict=True
                 )
@@ -95,14 +95,16 @@ def _illustrate(pair: PairResult, frames: PosedFrames) -> Illustration:
         f"{reference.name} to {target.name}: median error {np.median(pair.errors):.1f} px, "
         f"mean {pair.errors.mean():.1f} px, of {len(pair.errors)} matches"
     )
-    return Illustration(_embed(_jpeg(picture), "jpeg"), caption)
+    return Illustration(embed(to_jpeg(picture), "jpeg"), caption)
 
 
-def _jpeg(picture: Picture) -> bytes:
+def to_jpeg(picture: Picture) -> bytes:
+    """A picture (H, W, 3), RGB, as the bytes of a JPEG file."""
     return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def _embed(content: bytes, kind: str) -> str:
+def embed(content: bytes, kind: str) -> str:
+    """A file as a data URI of a kind of image."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
