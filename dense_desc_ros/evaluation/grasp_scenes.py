@@ -6,7 +6,6 @@ casting, as a depth camera would measure it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
 
 import cv2
 import numpy as np
@@ -95,13 +94,8 @@ class SceneMaker:
     def __enter__(self) -> "SceneMaker":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._renderer.__exit__(kind, error, traceback)
+    def __exit__(self, *_: object) -> None:
+        self._renderer.__exit__()
 
     def alone(self, rng: np.random.Generator) -> GraspScene:
         """A random picture of the first object on an empty table, as somebody would show it."""

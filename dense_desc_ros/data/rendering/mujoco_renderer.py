@@ -1,7 +1,5 @@
 """Colour pictures of views by MuJoCo: fast, with soft shadows, and without a display."""
 
-from types import TracebackType
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -70,12 +68,7 @@ class MujocoRenderer:
     def __enter__(self) -> "MujocoRenderer":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._renderer.close()
 
     def color(self, view: View) -> Picture:
