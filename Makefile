@@ -16,7 +16,7 @@ demo: setup  ## Recording to grasps over ROS 2, pictures and a table in demo/ (D
 	.venv/bin/dense-desc demo $(if $(DATA),--data '$(DATA)')
 
 test: setup  ## Run the tests, a file on each processor
-	.venv/bin/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+	.venv/bin/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## Check style and types
 	.venv/bin/ruff check .

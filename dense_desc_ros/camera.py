@@ -5,12 +5,16 @@ optical frame of REP 103 (x right, y down, z forward), in metres. Invalid depth 
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dense_desc_ros.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from dense_desc_ros.rectification import DistortedCamera
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -98,6 +102,15 @@ class PinholeCamera:
         u, v = np.asarray(pixel, dtype=float)
         return bool(-0.5 <= u < self.width - 0.5 and -0.5 <= v < self.height - 0.5)
 
+    def check_image_size(self, image: npt.NDArray) -> None:
+        """Raise InvalidInputError if an image (H, W, ...) is of another size than this camera's."""
+        height, width = image.shape[:2]
+        if (self.width, self.height) != (width, height):
+            raise InvalidInputError(
+                f"camera_info is for {self.width}x{self.height} images "
+                f"but the image is {width}x{height}"
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class RgbdFrame:
@@ -110,6 +123,8 @@ class RgbdFrame:
         camera: intrinsics of the colour image.
         stamp_ns: time of exposure, nanoseconds.
         frame_id: name of the camera optical frame.
+        lens: of the picture as it was taken, where this frame was made of one that was distorted or
+            larger: see `camera_frames`.
 
     Raises:
         InvalidInputError: wrong shapes or types, or sizes that differ from each other.
@@ -120,6 +135,7 @@ class RgbdFrame:
     camera: PinholeCamera
     stamp_ns: int = 0
     frame_id: str = "camera"
+    lens: "DistortedCamera | None" = None
 
     def __post_init__(self) -> None:
         check_image(self.image)
@@ -129,11 +145,7 @@ class RgbdFrame:
                 f"depth is {_size(self.depth)} but colour is {width}x{height}: "
                 "publish depth registered (aligned) to the colour camera"
             )
-        if (self.camera.width, self.camera.height) != (width, height):
-            raise InvalidInputError(
-                f"camera_info is for {self.camera.width}x{self.camera.height} images "
-                f"but the image is {width}x{height}"
-            )
+        self.camera.check_image_size(self.image)
         if not np.issubdtype(self.depth.dtype, np.floating):
             raise InvalidInputError(f"depth must be in metres as float, got {self.depth.dtype}")
         depth = self.depth.astype(np.float32)

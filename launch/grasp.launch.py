@@ -21,6 +21,8 @@ REMAPPED = {
     "color": ("color/image_raw", "Topic of the colour images."),
     "depth": ("aligned_depth_to_color/image_raw", "Topic of depth registered to colour."),
     "camera_info": ("color/camera_info", "Topic of the intrinsics of colour."),
+    "unaligned_depth": ("depth/image_rect_raw", "Topic of depth if aligned_depth is false."),
+    "depth_info": ("depth/camera_info", "Topic of the intrinsics of that depth."),
 }
 PARAMETERS = {
     "autostart": "true or false: whether the node configures and activates itself.",

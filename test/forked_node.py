@@ -35,7 +35,7 @@ def end(process: BaseProcess, number: signal.Signals) -> int | None:
     """Send a signal to the process, and return its exit code."""
     assert process.pid is not None
     os.kill(process.pid, number)
-    process.join(timeout=30)
+    process.join(timeout=90)  # on a machine that is busy with other tests
     return process.exitcode
 
 

@@ -45,7 +45,7 @@ def test_messages_carry_them_in_the_frame_of_the_grasps(T_frame_camera: np.ndarr
     model, frame = described()
     found = locate_keypoints(model.network, frame, model.describe(frame.image))
     frame_id = "base" if T_frame_camera is not None else "optical"
-    array = keypoint_array(found, header_of(frame, frame_id), T_frame_camera)
+    array = keypoint_array(found, frame, header_of(frame, frame_id), T_frame_camera)
     assert array.header.frame_id == frame_id and array.header.stamp.sec == 1
     assert [keypoint.index for keypoint in array.keypoints] == [0, 1, 2]
     T_camera_frame = np.eye(4) if T_frame_camera is None else np.linalg.inv(T_frame_camera)

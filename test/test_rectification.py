@@ -34,6 +34,18 @@ def through_lens(lens: DistortedCamera, points: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("lens", LENSES)
+def test_pixels_go_through_the_lens_and_back(lens: DistortedCamera) -> None:
+    pixels = np.stack(np.meshgrid(np.linspace(0, 319, 9), np.linspace(0, 239, 7)), axis=-1)
+    bent = lens.distort_pixels(pixels)
+    expected = through_lens(lens, CAMERA.rays(pixels).reshape(-1, 3)).reshape(pixels.shape)
+    np.testing.assert_allclose(bent, expected, atol=1e-9)
+    assert np.abs(bent - pixels).max() > 1
+    np.testing.assert_allclose(lens.undistort_pixels(bent), pixels, atol=1e-3)
+    straight = DistortedCamera(CAMERA, "", ())
+    assert straight.distort_pixels((3, 4)).tolist() == straight.undistort_pixels((3, 4)).tolist()
+
+
+@pytest.mark.parametrize("lens", LENSES)
 @settings(max_examples=25)
 @given(x=st.floats(-0.6, 0.6), y=st.floats(-0.45, 0.45))
 def test_a_bright_dot_lands_where_a_pinhole_camera_sees_it(

@@ -131,3 +131,15 @@ def test_first_pair_waits_for_camera_info() -> None:
     assert sync.add_camera_info("first")
     assert not sync.add_camera_info("second")
     assert sync.take() == RgbdMessages("color", "depth", "second", arrived=0.0)
+
+
+def test_pairs_wait_for_the_intrinsics_of_depth_only_where_these_are_needed() -> None:
+    for needed in (False, True):
+        sync = synchronizer()
+        sync.with_depth_info = needed
+        sync.add_color(5, "color")
+        assert sync.add_depth(5, "depth") != needed
+        assert sync.add_depth_info("of depth") == needed
+        assert not sync.add_depth_info("newer")
+        taken = RgbdMessages("color", "depth", "info", 0.0, "newer" if needed else None)
+        assert sync.take() == taken

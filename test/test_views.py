@@ -25,6 +25,7 @@ from dense_desc_ros.heatmaps import draw_heatmaps
 from dense_desc_ros.nodes import clicked_point
 from dense_desc_ros.nodes.camera_topics import topic_names
 from dense_desc_ros.nodes.conversions import grasp_array
+from dense_desc_ros.nodes.parameters import NodeParameters
 from dense_desc_ros.nodes.results import ResultPublishers
 from dense_desc_ros.nodes.views import ViewPublishers
 from dense_desc_ros.pipeline import GraspPipeline
@@ -123,7 +124,7 @@ def test_rviz_shows_what_is_published(node: Node) -> None:
     config = yaml.safe_load(CONFIG.read_text())
     publishers = ResultPublishers(node), ViewPublishers(node)
     published = {publisher.topic_name: publisher.msg_type for publisher in node.publishers}
-    cameras = topic_names(node)
+    cameras = topic_names(node, NodeParameters())
     published |= {cameras["color"]: Image, cameras["depth"]: Image}
     for display in config["Visualization Manager"]["Displays"]:
         for topic in topics_of(display):

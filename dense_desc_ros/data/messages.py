@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame, check_image
+from dense_desc_ros.camera_frames import make_frame
 from dense_desc_ros.data.compressed import check_size, decode_depth, decode_image
 from dense_desc_ros.data.millimetres import from_millimetres, to_millimetres
-from dense_desc_ros.depth_registration import register_depth
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.rectification import DistortedCamera
 
@@ -141,20 +141,12 @@ def frame_from_messages(
         InvalidInputError: a message that is malformed, sizes that differ from each other, or one of
             the last two without the other.
     """
-    if (depth_info is None) != (T_color_depth is None):
-        raise InvalidInputError("depth_info and T_color_depth belong together: give both or none")
-    lens = distorted_camera_from_message(camera_info)
-    distances = depth_from_message(depth)
-    if depth_info is None or T_color_depth is None:
-        distances = lens.undistort_depth(distances)
-    else:
-        depth_lens = distorted_camera_from_message(depth_info)
-        distances = depth_lens.undistort_depth(distances)
-        distances = register_depth(distances, depth_lens.camera, lens.camera, T_color_depth)
-    return RgbdFrame(
-        lens.undistort_image(image_from_message(image)),
-        distances,
-        lens.camera,
+    return make_frame(
+        image_from_message(image),
+        depth_from_message(depth),
+        distorted_camera_from_message(camera_info),
+        None if depth_info is None else distorted_camera_from_message(depth_info),
+        T_color_depth,
         stamp_to_ns(image.header.stamp),
         image.header.frame_id,
     )

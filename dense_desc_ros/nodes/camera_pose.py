@@ -1,25 +1,16 @@
 """Where the camera is in the robot's base frame: from a parameter, or from tf2 if installed."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Protocol
 
 from rclpy.node import Node
-from rclpy.time import Time
 
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.nodes.conversions import matrix_from_values
 from dense_desc_ros.nodes.parameters import NodeParameters
-
-try:
-    import tf2_ros
-except ImportError:  # not among the wheels, and not needed with a fixed camera
-    tf2_ros = None
-
-
-class UnknownPoseError(Exception):
-    """The camera's pose in the base frame is not known at the time of a frame."""
+from dense_desc_ros.nodes.transforms import Transforms, transforms
 
 
 class CameraPose(Protocol):
@@ -66,27 +57,12 @@ class NoPose:
 class TransformedPose:
     """The pose that tf2 knows for the time of the frame."""
 
-    def __init__(self, node: Node, base_frame: str) -> None:
-        self._base_frame = base_frame
-        self._buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._buffer, node)
-
-    def close(self) -> None:
-        """Listen to tf2 no longer."""
-        self._listener.unregister()
+    def __init__(self, known: Transforms, base_frame: str) -> None:
+        self._known, self._base_frame = known, base_frame
 
     def at(self, frame: RgbdFrame) -> tuple[str, FloatArray]:
-        stamp = Time(nanoseconds=frame.stamp_ns)
-        try:
-            transform = self._buffer.lookup_transform(
-                self._base_frame, frame.frame_id, stamp
-            ).transform
-        except tf2_ros.TransformException as error:
-            raise UnknownPoseError(
-                f"no transform from {frame.frame_id!r} to {self._base_frame!r}: {error}"
-            ) from error
-        p, q = transform.translation, transform.rotation
-        return self._base_frame, matrix_from_values((p.x, p.y, p.z, q.x, q.y, q.z, q.w))
+        pose = self._known.pose(self._base_frame, frame.frame_id, frame.stamp_ns)
+        return self._base_frame, pose
 
 
 @contextmanager
@@ -100,11 +76,7 @@ def camera_pose_source(node: Node, parameters: NodeParameters) -> Iterator[Camer
         yield FixedPose(parameters.base_frame, parameters.camera_pose)
     elif not parameters.base_frame:
         yield NoPose()
-    elif tf2_ros is None:
-        raise InvalidInputError(
-            "base_frame is set but tf2_ros is not installed: give the camera's pose in it with "
-            "the parameter camera_pose, or install tf2_ros"
-        )
     else:
-        with closing(TransformedPose(node, parameters.base_frame)) as pose:
-            yield pose
+        reason = "base_frame is set: give the camera's pose in it with the parameter camera_pose"
+        with transforms(node, reason) as known:
+            yield TransformedPose(known, parameters.base_frame)

@@ -9,6 +9,7 @@ from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 
 from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera_frames import pixels_as_taken
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.nodes.health import shortened
 from dense_desc_ros.nodes.services import Backend
@@ -54,7 +55,8 @@ class ClickedPoints:
             {*store.names(), *store.problems}
         )
         made = pipeline.register(newest.frame, name, pixel, descriptors=newest.descriptors)
-        text = f"{name} is registered by a click at pixel ({pixel[0]:.1f}, {pixel[1]:.1f})"
+        u, v = pixels_as_taken(newest.frame, pixel)
+        text = f"{name} is registered by a click at pixel ({u:.1f}, {v:.1f})"
         return f"{text}; {made.remark}" if made.remark else text
 
     def _in_camera(self, click: PointStamped, frame: RgbdFrame) -> FloatArray:

@@ -14,6 +14,7 @@ from dense_desc_interfaces.msg import Grasp as GraspMessage
 from dense_desc_interfaces.msg import GraspArray, Keypoint, KeypointArray, Pixel, ReferenceInfo
 from dense_desc_interfaces.msg import Refusal as RefusalMessage
 from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera_frames import pixel_width, pixels_as_taken
 from dense_desc_ros.data.messages import NANOSECONDS
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.grasp import Grasp
@@ -44,7 +45,7 @@ def grasp_array(
     header = header_of(result.frame, frame_id)
     return GraspArray(
         header=header,
-        grasps=[_grasp(grasp, header, T_frame_camera) for grasp in result.grasps],
+        grasps=[_grasp(grasp, result.frame, header, T_frame_camera) for grasp in result.grasps],
         refusals=[
             RefusalMessage(name=refusal.name, score=refusal.score, reason=refusal.reason)
             for refusal in result.refusals
@@ -58,16 +59,18 @@ def pose_array(grasps: GraspArray) -> PoseArray:
 
 
 def keypoint_array(
-    keypoints: LocatedKeypoints, header: Header, T_frame_camera: FloatArray | None
+    keypoints: LocatedKeypoints, frame: RgbdFrame, header: Header, T_frame_camera: FloatArray | None
 ) -> KeypointArray:
     """The keypoints of a network in a frame.
 
     Args:
         keypoints: in the camera frame.
+        frame: that they were found in.
         header: of the frame, with the name of the one to give points in.
         T_frame_camera: (4, 4) pose of the camera in it; None if it is the camera's own.
     """
     T_frame_camera = np.eye(4) if T_frame_camera is None else T_frame_camera
+    pixels = pixels_as_taken(frame, keypoints.pixels)
     points = keypoints.points @ T_frame_camera[:3, :3].T + T_frame_camera[:3, 3]
     return KeypointArray(
         header=header,
@@ -77,11 +80,11 @@ def keypoint_array(
                 pixel=_pixel(pixel),
                 point=point_message(point),
                 is_measured=bool(is_measured),
-                spread_px=float(spread_px),
+                spread_px=float(spread_px * pixel_width(frame)),
             )
             for index, (pixel, point, is_measured, spread_px) in enumerate(
                 zip(
-                    keypoints.pixels,
+                    pixels,
                     points,
                     keypoints.is_measured,
                     keypoints.spreads_px,
@@ -144,17 +147,19 @@ def matrix_from_values(values: Sequence[float]) -> FloatArray:
     return matrix
 
 
-def _grasp(grasp: Grasp, header: Header, T_frame_camera: FloatArray) -> GraspMessage:
+def _grasp(
+    grasp: Grasp, frame: RgbdFrame, header: Header, T_frame_camera: FloatArray
+) -> GraspMessage:
     point = T_frame_camera[:3, :3] @ grasp.point + T_frame_camera[:3, 3]
     return GraspMessage(
         name=grasp.name,
         method=grasp.method,
         score=grasp.score,
         inliers=grasp.found.inliers,
-        spread_px=grasp.found.spread_px,
+        spread_px=grasp.found.spread_px * pixel_width(frame),
         spread=grasp.found.spread,
         scale=grasp.found.scale,
-        pixel=_pixel(grasp.pixel),
+        pixel=_pixel(pixels_as_taken(frame, grasp.pixel)),
         point=point_message(point),
         pose=PoseStamped(header=header, pose=pose_message(T_frame_camera @ grasp.T_camera_grasp)),
         opening_width=float(grasp.opening_width),

@@ -46,24 +46,12 @@ class Diagnostics:
     Args:
         node: publishes.
         worker: what to report of.
-        topics: names of the camera's topics under "color", "depth" and "camera_info".
         constants: values that do not change.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        worker: FrameWorker,
-        topics: Mapping[str, str],
-        constants: Mapping[str, str],
-    ) -> None:
+    def __init__(self, node: Node, worker: FrameWorker, constants: Mapping[str, str]) -> None:
         self._node, self._worker, self._constants = node, worker, constants
-        self._complaints = {
-            "color": f"no colour images on {topics['color']}",
-            "depth": f"no depth images on {topics['depth']}",
-            "paired": "no colour and depth image have stamps within sync_slop of each other",
-        }
-        self._no_camera_info = f"no camera_info on {topics['camera_info']}"
+        self._topics: Mapping[str, str] = {}
         self._inputs: InputWatch | None = None  # while no frames are expected
         self._start = 0.0
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -78,9 +66,19 @@ class Diagnostics:
         self._node.destroy_publisher(self._publisher)
 
     @contextmanager
-    def expecting_frames(self) -> Iterator[None]:
-        """The node is active as long as this lasts, and silent inputs are worth a complaint."""
-        self._inputs = InputWatch(self._complaints, self._worker.synchronizer.counts)
+    def expecting_frames(self, topics: Mapping[str, str]) -> Iterator[None]:
+        """The node is active as long as this lasts, and silent inputs are worth a complaint.
+
+        Args:
+            topics: full names under "color", "depth", "camera_info" and, if needed, "depth_info".
+        """
+        complaints = {
+            "color": f"no colour images on {topics['color']}",
+            "depth": f"no depth images on {topics['depth']}",
+            "paired": "no colour and depth image have stamps within sync_slop of each other",
+        }
+        self._topics = topics
+        self._inputs = InputWatch(complaints, self._worker.synchronizer.counts)
         self._start = time.monotonic()
         try:
             yield
@@ -117,8 +115,9 @@ class Diagnostics:
         """What is waited for, or ""; logged if it does not come soon."""
         now = time.monotonic()
         waiting = inputs.complaint(counts, now)
-        if not waiting and not counts.camera_info:
-            waiting = self._no_camera_info
+        for key in ("camera_info", "depth_info"):
+            if not waiting and key in self._topics and not getattr(counts, key):
+                waiting = f"no camera_info on {self._topics[key]}"
         late = waiting and now - self._start > SILENCE
         if late and self._worker.health.worth_logging(waiting):
             self._node.get_logger().warning(f"waiting: {waiting}")
@@ -132,6 +131,7 @@ class Diagnostics:
             "received": str(counts.color),
             "received_depth": str(counts.depth),
             "received_camera_info": str(counts.camera_info),
+            "received_depth_info": str(counts.depth_info),
             "paired": str(counts.paired),
             "dropped": str(counts.dropped),
             "unsynchronised": str(counts.unsynchronised),

@@ -10,15 +10,16 @@ from typing import TypeVar
 from rclpy.node import Node
 
 from dense_desc_ros.camera import FloatArray, RgbdFrame
-from dense_desc_ros.data.messages import NANOSECONDS
+from dense_desc_ros.data.messages import NANOSECONDS, stamp_to_ns
 from dense_desc_ros.errors import InvalidInputError
-from dense_desc_ros.nodes.camera_pose import CameraPose, FixedPose, NoPose, UnknownPoseError
+from dense_desc_ros.nodes.camera_pose import CameraPose, FixedPose, NoPose
 from dense_desc_ros.nodes.conversions import grasp_array
-from dense_desc_ros.nodes.frames import UnusableFrameError, read_frame
+from dense_desc_ros.nodes.frames import UnusableFrameError, check_age, read_frame
 from dense_desc_ros.nodes.health import FrameTimes, Health, shortened
 from dense_desc_ros.nodes.parameters import NodeParameters
 from dense_desc_ros.nodes.results import ResultPublishers
 from dense_desc_ros.nodes.synchronizer import RgbdMessages, Synchronizer
+from dense_desc_ros.nodes.transforms import Transforms, UnknownPoseError
 from dense_desc_ros.nodes.views import ViewPublishers
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
 
@@ -42,6 +43,7 @@ class FrameWorker:
         pipeline: see above.
         health: what was done.
         synchronizer: where frames are taken from.
+        is_active: whether there may be frames.
         pose_problem: why the camera's pose is not known, or "".
     """
 
@@ -61,7 +63,8 @@ class FrameWorker:
         self.synchronizer = Synchronizer(_nanoseconds(parameters.sync_slop), time.perf_counter)
         self.pose_problem = ""
         self._newest: FrameResult | None = None
-        self._active = False
+        self._transforms: Transforms | None = None
+        self.is_active = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
 
     def close(self) -> None:
@@ -70,13 +73,19 @@ class FrameWorker:
         del self.pipeline  # the executor keeps callbacks, and they keep this, until it waits again
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """While this lasts there may be frames; no result of theirs comes after it, nor is kept."""
-        self._active = True
+    def working(self, transforms: Transforms | None) -> Iterator[None]:
+        """While this lasts there may be frames; no result of theirs comes after it, nor is kept.
+
+        Args:
+            transforms: tell where the depth camera is, if the parameters do not.
+        """
+        self._transforms = transforms
+        self.synchronizer.with_depth_info = not self._parameters.aligned_depth
+        self.is_active = True
         try:
             yield
         finally:
-            self._active = False
+            self.is_active = False
             self.synchronizer.clear()
             self.run(lambda: None)  # which comes after the frame in work
             self._newest = None
@@ -105,8 +114,11 @@ class FrameWorker:
     def run(self, work: Callable[[], T]) -> T:
         return self._thread.submit(work).result()
 
+    def read(self, messages: RgbdMessages) -> RgbdFrame:
+        return read_frame(messages, self._parameters)
+
     def newest(self) -> FrameResult:
-        if not self._active:
+        if not self.is_active:
             raise InvalidInputError("the node is not active, so it sees no frames: activate it")
         if self._newest is None:
             reason = self.health.error or "none has arrived; see /diagnostics for what is missing"
@@ -141,7 +153,9 @@ class FrameWorker:
     def _work_on(self, messages: RgbdMessages) -> None:
         start = time.perf_counter()
         now_ns = self._node.get_clock().now().nanoseconds
-        frame = read_frame(messages, now_ns, self._parameters.max_frame_age)
+        stamp_ns = stamp_to_ns(messages.color.header.stamp)
+        check_age(stamp_ns, now_ns, self._parameters.max_frame_age)
+        frame = read_frame(messages, self._parameters, self._transforms)
         read = time.perf_counter()
         frame_id, pose = self.camera_pose(frame)
         result = self._newest = self.pipeline.process(frame, pose)

@@ -3,7 +3,7 @@
 import ctypes
 import gc
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -16,14 +16,16 @@ from dense_desc_ros.nodes.clicked_point import ClickedPoints
 from dense_desc_ros.nodes.diagnostics import Diagnostics
 from dense_desc_ros.nodes.frame_worker import FrameWorker
 from dense_desc_ros.nodes.lifecycle import ManagedNode
-from dense_desc_ros.nodes.parameters import (
-    NodeParameters,
+from dense_desc_ros.nodes.parameter_changes import (
     check_change,
+    check_values,
     declare_parameters,
     watch_parameters,
 )
+from dense_desc_ros.nodes.parameters import NodeParameters
 from dense_desc_ros.nodes.results import ResultPublishers
 from dense_desc_ros.nodes.services import Services
+from dense_desc_ros.nodes.transforms import Transforms, transforms
 from dense_desc_ros.nodes.views import ViewPublishers
 from dense_desc_ros.pipeline import GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
@@ -57,6 +59,7 @@ class DescriptorNode(ManagedNode):
     @contextmanager
     def configuration(self) -> Iterator[None]:
         parameters = self._parameters_now
+        check_values(parameters)
         pipeline = _load_pipeline(parameters)
         with (
             camera_pose_source(self, parameters) as pose,
@@ -65,9 +68,7 @@ class DescriptorNode(ManagedNode):
             closing(FrameWorker(self, parameters, pipeline, pose, results, views)) as worker,
             closing(Services(self, worker)),
             closing(
-                Diagnostics(
-                    self, worker, topic_names(self), _description(parameters, pipeline.model)
-                )
+                Diagnostics(self, worker, _description(parameters, pipeline.model))
             ) as self._diagnostics,
         ):
             self.worker = worker
@@ -82,15 +83,19 @@ class DescriptorNode(ManagedNode):
 
     @contextmanager
     def activation(self) -> Iterator[None]:
-        worker = self.worker
+        worker, parameters = self.worker, self._parameters_now
         assert worker is not None  # rclpy activates configured nodes only
+        topics = topic_names(self, parameters)
         with (
-            worker.working(),
-            closing(CameraSubscriptions(self, worker.synchronizer, worker.frame_is_ready)),
+            _depth_transforms(self, parameters) as depth_transforms,
+            worker.working(depth_transforms),
+            closing(
+                CameraSubscriptions(self, parameters, worker.synchronizer, worker.frame_is_ready)
+            ),
             closing(ClickedPoints(self, worker)),
-            self._diagnostics.expecting_frames(),
+            self._diagnostics.expecting_frames(topics),
         ):
-            self.get_logger().info(f"waiting for {', '.join(topic_names(self).values())}")
+            self.get_logger().info(f"waiting for {', '.join(topics.values())}")
             yield
 
     def release(self) -> None:
@@ -111,7 +116,7 @@ class DescriptorNode(ManagedNode):
         """Raise InvalidInputError if these parameters cannot replace those of now."""
         if self.worker is None:
             return  # until the node is configured they need not fit together
-        check_change(self._parameters_now, changed)
+        check_change(self._parameters_now, changed, self.worker.is_active)
         if changed.camera_pose:
             FixedPose(changed.base_frame, changed.camera_pose)
 
@@ -119,6 +124,19 @@ class DescriptorNode(ManagedNode):
         self._parameters_now = changed
         if self.worker is not None:
             self.worker.apply(changed)
+
+
+def _depth_transforms(
+    node: DescriptorNode, parameters: NodeParameters
+) -> AbstractContextManager[Transforms | None]:
+    """What tells where the depth camera is, if that is needed and the parameters do not."""
+    if parameters.aligned_depth or parameters.depth_pose:
+        return nullcontext()
+    return transforms(
+        node,
+        "aligned_depth is false: give the pose of the depth camera in the colour camera with the "
+        "parameter depth_pose",
+    )
 
 
 def _load_pipeline(parameters: NodeParameters) -> GraspPipeline:

@@ -1,24 +1,12 @@
-"""The parameters of the node: declared with descriptions and ranges, checked when they change."""
+"""The parameters of the node, with descriptions, ranges and when they can be set."""
 
-import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from enum import Enum, auto
 from typing import Any
 
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
-from rclpy.node import Node
-from rclpy.parameter import Parameter
-
-from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.grasping.gripper import Gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
-from dense_desc_ros.references import check_name
 
 
 class Settable(Enum):
@@ -26,6 +14,7 @@ class Settable(Enum):
 
     AT_START = auto()
     UNCONFIGURED = auto()
+    NOT_ACTIVE = auto()
     ALWAYS = auto()
 
 
@@ -92,6 +81,39 @@ class NodeParameters:
         PipelineSettings.instance_radius,
         "Two instances of a reference are at least this far apart in the image, px.",
         (1, 1000),
+    )
+    color_transport: str = _parameter(
+        "raw",
+        "How colour images come, as image_transport calls it: raw or compressed.",
+        settable=Settable.NOT_ACTIVE,
+    )
+    depth_transport: str = _parameter(
+        "raw",
+        "How depth images come, as image_transport calls it: raw or compressedDepth.",
+        settable=Settable.NOT_ACTIVE,
+    )
+    rectified: bool = _parameter(
+        False,
+        "Images are rectified already, as on image_rect topics; else the lens distortion in "
+        "camera_info is undone.",
+    )
+    aligned_depth: bool = _parameter(
+        True,
+        "Depth images are registered to colour; else camera/depth/image_rect_raw and "
+        "camera/depth/camera_info are used, of any resolution, and registered by the node.",
+        settable=Settable.NOT_ACTIVE,
+    )
+    depth_pose: Sequence[float] = _parameter(
+        (),
+        "For depth that is not aligned, pose of the depth camera in the colour camera's optical "
+        "frame: x, y, z (m), qx, qy, qz, qw; empty: from tf2. Whether there is one can only change "
+        "while the node is not active.",
+    )
+    largest_side: int = _parameter(
+        0,
+        "Larger pictures are shrunk to so many px a side before they are worked on; 0: none is. "
+        "Pixels given and asked for stay those of the picture as it was taken.",
+        (0, 4096),
     )
     sync_slop: float = _parameter(
         0.01,
@@ -171,98 +193,3 @@ class NodeParameters:
             self.workspace or None,
             self.steady,
         )
-
-
-def declare_parameters(node: Node) -> NodeParameters:
-    """Declare all parameters and return their values.
-
-    Raises:
-        rclpy.exceptions.ParameterException: a value of the wrong type or out of its range.
-    """
-    return NodeParameters(
-        **{
-            item.name: _plain(node.declare_parameter(item.name, *_declaration(item)).value)
-            for item in fields(NodeParameters)
-        }
-    )
-
-
-def check_change(now: NodeParameters, changed: NodeParameters) -> None:
-    """Whether a node that is configured can take these values.
-
-    Raises:
-        InvalidInputError: values that do not fit together, or that are needed before.
-    """
-    _ = changed.settings
-    if changed.clicked_name:
-        check_name(changed.clicked_name)
-    for item in fields(NodeParameters):
-        if item.metadata["settable"] is not Settable.ALWAYS and (
-            getattr(changed, item.name) != getattr(now, item.name)
-        ):
-            raise _too_late(item.name)
-    if bool(changed.camera_pose) != bool(now.camera_pose):
-        raise _too_late("camera_pose")
-
-
-def watch_parameters(
-    node: Node,
-    start: NodeParameters,
-    check: Callable[[NodeParameters], object],
-    apply: Callable[[NodeParameters], object],
-) -> None:
-    """Have changes at run time checked and applied.
-
-    Args:
-        node: whose parameters were declared.
-        start: their values now.
-        check: raises DenseDescError, with the reason, if new values cannot be used.
-        apply: puts new values to use, after they were accepted.
-    """
-    current = start
-
-    def changed(changes: list[Parameter]) -> NodeParameters:
-        names = {item.name for item in fields(NodeParameters)}
-        return replace(current, **{p.name: _plain(p.value) for p in changes if p.name in names})
-
-    def validate(changes: list[Parameter]) -> SetParametersResult:
-        try:
-            check(changed(changes))
-        except DenseDescError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
-
-    def accept(changes: list[Parameter]) -> None:
-        nonlocal current
-        current = changed(changes)
-        apply(current)
-
-    node.add_on_set_parameters_callback(validate)
-    node.add_post_set_parameters_callback(accept)
-
-
-def _too_late(name: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"{name} was needed to configure the node: to change it, deactivate and clean up first"
-    )
-
-
-def _declaration(item: Any) -> tuple[Any, ParameterDescriptor]:
-    descriptor = ParameterDescriptor(
-        description=item.metadata["description"],
-        read_only=item.metadata["settable"] is Settable.AT_START,
-    )
-    limits = item.metadata["limits"]
-    if limits and isinstance(item.default, int):
-        descriptor.integer_range = [IntegerRange(from_value=limits[0], to_value=limits[1], step=1)]
-    elif limits:
-        low, high = limits
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    # rclpy cannot tell of what an empty list is one; without a value it takes the type.
-    default = Parameter.Type.DOUBLE_ARRAY if item.default == () else item.default
-    return default, descriptor
-
-
-def _plain(value: Any) -> Any:
-    """The value of a parameter, with the array of numbers as a tuple, empty when not set."""
-    return tuple(value or ()) if value is None or isinstance(value, array.array | list) else value

@@ -1,6 +1,7 @@
 """The services of the node: references registered, listed and removed, grasps on request."""
 
 import math
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -15,7 +16,8 @@ from dense_desc_interfaces.srv import (
     RemoveReference,
 )
 from dense_desc_ros.camera import FloatArray, RgbdFrame
-from dense_desc_ros.data.messages import frame_from_messages, mask_from_message
+from dense_desc_ros.camera_frames import mask_in_frame, pixels_in_frame
+from dense_desc_ros.data.messages import mask_from_message
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.nodes.conversions import (
@@ -26,6 +28,7 @@ from dense_desc_ros.nodes.conversions import (
     reference_info,
 )
 from dense_desc_ros.nodes.health import shortened
+from dense_desc_ros.nodes.synchronizer import RgbdMessages
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
 
 T = TypeVar("T")
@@ -38,6 +41,9 @@ class Backend(Protocol):
 
     def run(self, work: Callable[[], T]) -> T:
         """Do work on the thread of the model, after what it is doing now, and return its result."""
+
+    def read(self, messages: RgbdMessages) -> RgbdFrame:
+        """The frame of messages of a request. Raises InvalidInputError if it cannot be used."""
 
     def newest(self) -> FrameResult:
         """Of the newest frame that was processed. Raises InvalidInputError if there is none."""
@@ -93,12 +99,15 @@ class Services:
         self, request: RegisterReference.Request, response: RegisterReference.Response
     ) -> str:
         frame, descriptors = self._frame(request)
+        mask = None
+        if not _is_empty(request.mask):
+            mask = mask_in_frame(frame, mask_from_message(request.mask))
         registration = self._backend.pipeline.register(
             frame,
             request.name,
-            (request.pixel.u, request.pixel.v),
+            pixels_in_frame(frame, (request.pixel.u, request.pixel.v)),
             descriptors=descriptors,
-            mask=None if _is_empty(request.mask) else mask_from_message(request.mask),
+            mask=mask,
             T_point_grasp=pose_matrix(request.grasp) if request.has_grasp else None,
             opening_width=request.opening_width or math.nan,
             append=request.append,
@@ -121,7 +130,8 @@ class Services:
                 "image, depth and camera_info belong together: give all three, or none of them "
                 "for the newest frame"
             )
-        return frame_from_messages(request.image, request.depth, request.camera_info), None
+        messages = RgbdMessages(request.image, request.depth, request.camera_info, time.monotonic())
+        return self._backend.read(messages), None
 
     def _remove(self, request: RemoveReference.Request, response: RemoveReference.Response) -> str:
         self._backend.pipeline.store.remove(request.name)

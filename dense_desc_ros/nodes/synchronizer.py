@@ -11,12 +11,16 @@ CAPACITY = 8  # images waiting for their partner, of each kind
 
 @dataclass(frozen=True)
 class RgbdMessages:
-    """The three messages of one frame, and when (`clock` of the synchronizer) it was complete."""
+    """The messages of one frame, and when (`clock` of the synchronizer) it was complete.
+
+    There is a `depth_info` for depth that is not aligned to colour.
+    """
 
     color: Any
     depth: Any
     camera_info: Any
     arrived: float
+    depth_info: Any = None
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class SynchronizerCounts:
     """What came in and what became of it.
 
     Attributes:
-        color, depth, camera_info: messages received.
+        color, depth, camera_info, depth_info: messages received.
         paired: colour images that found a depth image within the slop.
         dropped: of these, given up for a newer pair before anybody took them.
         unsynchronised: colour or depth images given up without a partner.
@@ -33,6 +37,7 @@ class SynchronizerCounts:
     color: int = 0
     depth: int = 0
     camera_info: int = 0
+    depth_info: int = 0
     paired: int = 0
     dropped: int = 0
     unsynchronised: int = 0
@@ -51,14 +56,19 @@ class Synchronizer:
         slop_ns: how far the stamps of a pair may differ; less than half the time between images, or
             neighbouring ones mix.
         clock: seconds, for `RgbdMessages.arrived`.
+
+    Attributes:
+        slop_ns: see above.
+        with_depth_info: frames need the intrinsics of the depth camera as well.
     """
 
     def __init__(self, slop_ns: int, clock: Callable[[], float]) -> None:
         self.slop_ns = slop_ns
+        self.with_depth_info = False
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: dict[str, deque[tuple[int, Any]]] = {"color": deque(), "depth": deque()}
-        self._camera_info: Any = None
+        self._infos: dict[str, Any] = {"camera_info": None, "depth_info": None}
         self._newest: tuple[Any, Any, float] | None = None
         self._counts = dict.fromkeys(SynchronizerCounts.__dataclass_fields__, 0)
 
@@ -76,12 +86,12 @@ class Synchronizer:
         return self._add("depth", "color", stamp_ns, message)
 
     def add_camera_info(self, message: Any) -> bool:
-        """Add intrinsics. True when this makes a frame ready and none was before."""
-        with self._lock:
-            self._counts["camera_info"] += 1
-            is_first = self._camera_info is None
-            self._camera_info = message
-            return is_first and self._newest is not None
+        """Add intrinsics of colour. True when this makes a frame ready and none was before."""
+        return self._add_info("camera_info", message)
+
+    def add_depth_info(self, message: Any) -> bool:
+        """Add intrinsics of depth. True when this makes a frame ready and none was before."""
+        return self._add_info("depth_info", message)
 
     def clear(self) -> None:
         """Forget all images. Intrinsics stay: the camera may not send them again."""
@@ -93,11 +103,14 @@ class Synchronizer:
     def take(self) -> RgbdMessages | None:
         """The newest complete frame, once; None if there is none since the last time."""
         with self._lock:
-            if self._newest is None or self._camera_info is None:
+            if self._newest is None or not self._has_infos():
                 return None
             color, depth, arrived = self._newest
             self._newest = None
-            return RgbdMessages(color, depth, self._camera_info, arrived)
+            camera_info, depth_info = self._infos.values()
+            if not self.with_depth_info:
+                depth_info = None
+            return RgbdMessages(color, depth, camera_info, arrived, depth_info)
 
     def _add(self, kind: str, other: str, stamp_ns: int, message: Any) -> bool:
         with self._lock:
@@ -112,7 +125,18 @@ class Synchronizer:
             self._counts["dropped"] += self._newest is not None
             was_ready = self._newest is not None
             self._newest = (pair["color"], pair["depth"], self._clock())
-            return self._camera_info is not None and not was_ready
+            return self._has_infos() and not was_ready
+
+    def _add_info(self, kind: str, message: Any) -> bool:
+        with self._lock:
+            self._counts[kind] += 1
+            had_infos = self._has_infos()
+            self._infos[kind] = message
+            return self._has_infos() and not had_infos and self._newest is not None
+
+    def _has_infos(self) -> bool:
+        camera_info, depth_info = self._infos.values()
+        return camera_info is not None and not (self.with_depth_info and depth_info is None)
 
     def _take_partner(self, kind: str, stamp_ns: int) -> Any:
         """Remove and return the waiting image nearest in time; what came before it is given up."""

@@ -54,7 +54,7 @@ class ViewPublishers:
         keypoints = KeypointArray(header=grasps.header)
         if (to_keypoints or to_markers) and pipeline.model.config.network.keypoints:
             located = locate_keypoints(pipeline.model.network, result.frame, result.descriptors)
-            keypoints = keypoint_array(located, grasps.header, T_frame_camera)
+            keypoints = keypoint_array(located, result.frame, grasps.header, T_frame_camera)
         if to_keypoints:
             self._keypoints.publish(keypoints)
         if to_markers:
