@@ -191,6 +191,7 @@ def test_the_parameter_file_says_what_is_the_default() -> None:
         "weights",
         "base_frame",
         "camera_pose",
+        "depth_pose",
         "workspace",
     }
 
