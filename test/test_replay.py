@@ -24,18 +24,18 @@ from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.cli import main
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError
-from dense_desc_ros.evaluation.replay import FRAMES, ReplayConfig, replay
-from dense_desc_ros.evaluation.replay_answers import read_answers
-from dense_desc_ros.evaluation.replay_figures import ReferenceFigures
-from dense_desc_ros.evaluation.replay_inputs import (
+from dense_desc_ros.evaluation.replay.answers import read_answers
+from dense_desc_ros.evaluation.replay.figures import ReferenceFigures
+from dense_desc_ros.evaluation.replay.inputs import (
     Click,
     parse_click,
     parse_limit,
     read_clicks,
     read_truth,
 )
-from dense_desc_ros.evaluation.replay_report import write_replay_report
-from dense_desc_ros.evaluation.stillness import StillScenes
+from dense_desc_ros.evaluation.replay.report import write_replay_report
+from dense_desc_ros.evaluation.replay.run import FRAMES, ReplayConfig, replay
+from dense_desc_ros.evaluation.replay.stillness import StillScenes
 from dense_desc_ros.grasping.grasp import Grasp, PointPose, Refusal
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.pipeline import GraspPipeline

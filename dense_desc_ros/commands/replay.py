@@ -9,7 +9,7 @@ from dense_desc_ros.commands.options import Device, Json, Weights, show
 from dense_desc_ros.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from dense_desc_ros.evaluation.replay_inputs import Click
+    from dense_desc_ros.evaluation.replay.inputs import Click
 
 Topic = Annotated[str | None, typer.Option(show_default="found by its looks")]
 
@@ -66,11 +66,11 @@ def replay(
     from dense_desc_ros.data.camera_choice import CameraTopics
     from dense_desc_ros.data.recordings import Selection
     from dense_desc_ros.descriptors import DescriptorModel
-    from dense_desc_ros.evaluation.replay import ReplayConfig
-    from dense_desc_ros.evaluation.replay import replay as run
-    from dense_desc_ros.evaluation.replay_figures import as_rows, shortfalls
-    from dense_desc_ros.evaluation.replay_inputs import parse_limit, read_truth
-    from dense_desc_ros.evaluation.replay_report import PAGE, write_replay_report
+    from dense_desc_ros.evaluation.replay.figures import as_rows, shortfalls
+    from dense_desc_ros.evaluation.replay.inputs import parse_limit, read_truth
+    from dense_desc_ros.evaluation.replay.report import PAGE, write_replay_report
+    from dense_desc_ros.evaluation.replay.run import ReplayConfig
+    from dense_desc_ros.evaluation.replay.run import replay as run
     from dense_desc_ros.grasping.settings import PipelineSettings
 
     limits = dict(map(parse_limit, fail_under))
@@ -101,7 +101,7 @@ def replay(
 
 
 def _clicks(register: list[str], registrations: Path | None) -> "dict[str, Click]":
-    from dense_desc_ros.evaluation.replay_inputs import parse_click, read_clicks
+    from dense_desc_ros.evaluation.replay.inputs import parse_click, read_clicks
 
     clicks = read_clicks(registrations) if registrations else {}
     for name, click in map(parse_click, register):

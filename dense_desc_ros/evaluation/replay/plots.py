@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from dense_desc_ros.evaluation.pck import THRESHOLDS, auc, pck
 from dense_desc_ros.evaluation.plots import to_png
-from dense_desc_ros.evaluation.replay_figures import ReferenceFigures, ReplayFigures
+from dense_desc_ros.evaluation.replay.figures import ReferenceFigures, ReplayFigures
 
 
 def plot_score(figures: ReplayFigures, reference: ReferenceFigures) -> bytes:

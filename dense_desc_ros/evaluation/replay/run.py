@@ -21,8 +21,8 @@ from dense_desc_ros.data.reading import read_json
 from dense_desc_ros.data.recordings import RecordedFrame, Recording, Selection
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, DenseDescError, InvalidInputError
-from dense_desc_ros.evaluation.replay_answers import Answers, cut_unfinished
-from dense_desc_ros.evaluation.replay_inputs import Click
+from dense_desc_ros.evaluation.replay.answers import Answers, cut_unfinished
+from dense_desc_ros.evaluation.replay.inputs import Click
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.pipeline import GraspPipeline

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dense_desc_ros.errors import DataError
-from dense_desc_ros.evaluation.replay_answers import Answers
+from dense_desc_ros.evaluation.replay.answers import Answers
 from dense_desc_ros.grasping.grasp import Grasp
 
 SHOWN = 2  # of the best answers for a reference, of the worst, and of those refused

@@ -13,7 +13,7 @@ from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.evaluation import points
 from dense_desc_ros.evaluation.pck import auc, pck, pixel_errors
 from dense_desc_ros.evaluation.points import PointResult
-from dense_desc_ros.evaluation.replay_answers import Answers
+from dense_desc_ros.evaluation.replay.answers import Answers
 from dense_desc_ros.grasping.grasp import Grasp, Refusal
 from dense_desc_ros.grasping.surface import measure_points
 

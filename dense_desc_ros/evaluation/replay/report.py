@@ -19,19 +19,19 @@ from scipy.spatial.transform import Rotation
 from dense_desc_ros.data.recordings import RecordedFrame
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.evaluation.drawings import Picture
-from dense_desc_ros.evaluation.replay import FRAMES, ReplayConfig
-from dense_desc_ros.evaluation.replay_answers import Answers, read_answers
-from dense_desc_ros.evaluation.replay_figures import JUMP, ReplayFigures, TruePixel, as_rows
-from dense_desc_ros.evaluation.replay_inputs import Truth
-from dense_desc_ros.evaluation.replay_pictures import Film, Shown, choose_shown, frame_rate
-from dense_desc_ros.evaluation.replay_plots import (
+from dense_desc_ros.evaluation.replay.answers import Answers, read_answers
+from dense_desc_ros.evaluation.replay.figures import JUMP, ReplayFigures, TruePixel, as_rows
+from dense_desc_ros.evaluation.replay.inputs import Truth
+from dense_desc_ros.evaluation.replay.pictures import Film, Shown, choose_shown, frame_rate
+from dense_desc_ros.evaluation.replay.plots import (
     plot_coverage,
     plot_latency,
     plot_score,
     plot_truth,
 )
+from dense_desc_ros.evaluation.replay.run import FRAMES, ReplayConfig
+from dense_desc_ros.evaluation.replay.stillness import BLOCKS, STILL, StillScenes
 from dense_desc_ros.evaluation.report import Illustration, embed, to_jpeg
-from dense_desc_ros.evaluation.stillness import BLOCKS, STILL, StillScenes
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.grasping.grasp import Grasp
 from dense_desc_ros.pictures import draw_answers
@@ -188,7 +188,9 @@ def _render(
         (plot_latency(figures), "milliseconds for a frame"),
         *([(plot_truth(known), "PCK over k, against the truth")] if known else []),
     ]
-    template = resources.files("dense_desc_ros.evaluation").joinpath("replay.html").read_text()
+    template = (
+        resources.files("dense_desc_ros.evaluation.replay").joinpath("report.html").read_text()
+    )
     return (
         jinja2.Environment(autoescape=True)
         .from_string(template)
