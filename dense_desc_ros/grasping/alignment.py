@@ -13,7 +13,7 @@ Everything is done for R sets at once, in NumPy: for so few points calling PyTor
 computing, and every set counts in the time of a frame.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -88,21 +88,26 @@ def align(
     else:
         linear, shift, found = start[:, :3, :3], start[:, :3, 3], np.ones(len(a), bool)
     fitted = weights * importance[:, :, None]
-    fits = [_refine(a, b, fitted, tolerance, linear, shift, scaled) for scaled in (False, True)]
-    rigid, similar = fits
-    counts = [fit.inliers.sum(axis=(1, 2)) for fit in fits]
-    resized = similar.found & ((counts[1] > SCALE_GAIN * counts[0]) | ~rigid.found)
-
-    def chosen(x: npt.NDArray, y: npt.NDArray) -> npt.NDArray:
-        return np.where(resized.reshape(-1, *[1] * (x.ndim - 1)), y, x)
-
-    return Alignments(
-        chosen(rigid.rotation, similar.rotation),
-        chosen(rigid.translation, similar.translation),
-        chosen(rigid.scale, similar.scale),
-        chosen(rigid.inliers, similar.inliers),
-        chosen(rigid.found, similar.found) & found,
-    )
+    rigid = _refine(a, b, fitted, tolerance, linear, shift, scaled=False)
+    agreeing = rigid.inliers.sum(axis=(1, 2))
+    possible = (weights > 0).any(axis=2).sum(axis=1)
+    tried = np.flatnonzero((possible > SCALE_GAIN * agreeing) | ~rigid.found)
+    if len(tried):
+        similar = _refine(
+            a[tried],
+            b[tried],
+            fitted[tried],
+            tolerance[tried],
+            linear[tried],
+            shift[tried],
+            scaled=True,
+        )
+        more = similar.inliers.sum(axis=(1, 2)) > SCALE_GAIN * agreeing[tried]
+        resized = similar.found & (more | ~rigid.found[tried])
+        for field in fields(Alignments):
+            getattr(rigid, field.name)[tried[resized]] = getattr(similar, field.name)[resized]
+    np.logical_and(rigid.found, found, out=rigid.found)
+    return rigid
 
 
 def fit_motion(

@@ -116,12 +116,12 @@ def fit_gripper(
         opening_width: taught, metres; NaN if unknown, and then it may remain so.
     """
     taught = float(np.minimum(opening_width, gripper.max_width))
-    points = points[np.isfinite(points).all(axis=1)]
-    if len(points) < MIN_POINTS:
+    # A micrometre is good enough, and much faster.
+    pose = T_camera_grasp.astype(points.dtype)
+    local = (pose[:3, :3].T @ (points.T - pose[:3, 3:])).astype(np.float32, copy=False)
+    if np.isfinite(local).all(axis=0).sum() < MIN_POINTS:
         return GripperFit(T_camera_grasp, taught)
-    # A micrometre is good enough, and twice as fast.
-    local = (T_camera_grasp[:3, :3].T @ (points - T_camera_grasp[:3, 3]).T).astype(np.float32)
-    local = local[:, _within_reach(local, gripper)]
+    local = local.compress(_within_reach(local, gripper), axis=1)
     wanted = _held(local, gripper)
     reason = ""
     for T_grasp_candidate in CANDIDATES:
@@ -144,7 +144,7 @@ def fit_gripper(
 def _within_reach(points: FloatArray, gripper: Gripper) -> npt.NDArray[np.bool_]:
     """Which points (3, N) in the frame of the wanted grasp any candidate could hold or run into.
 
-    Most of what is seen is farther out than the fingers and deeper than the palm.
+    Most of what is seen is farther out than the fingers and deeper than the palm. NaN is nowhere.
     """
     x, y, z = points
     sine, cosine = math.sin(MAX_TILTS * STEP), math.cos(MAX_TILTS * STEP)

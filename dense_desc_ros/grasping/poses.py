@@ -76,6 +76,9 @@ def find_poses(
             begin,
         )
         moved = fits.apply(registered[some])
+        pixels, spreads_px, spreads = _fitted(
+            fits, moved, seen[some], correspondences.pixels[some], camera
+        )
         for i, number in enumerate(looking[:]):
             score = scores[number](fits.inliers[i])
             problem = _problem(fits, i, int((weights[number] > 0).any(axis=1).sum()), scales)
@@ -83,8 +86,20 @@ def find_poses(
                 found[number] = found[number] or [NotFound(score, problem)]
                 looking.remove(number)
                 continue
+            pose = np.eye(4)
+            pose[:3, :3], pose[:3, 3] = fits.rotation[i], fits.translation[i]
+            count_i = int(fits.inliers[i].sum())
             found[number].append(
-                _pose(method, fits, i, moved[i], correspondences, number, score, camera)
+                PointPose(
+                    pose,
+                    pixels[i],
+                    method,
+                    score,
+                    count_i,
+                    spreads_px[i],
+                    spreads[i],
+                    float(fits.scale[i]),
+                )
             )
             if len(found[number]) < count:
                 there = correspondences.weights[number].any(axis=1)
@@ -108,37 +123,25 @@ def _problem(fits: Alignments, i: int, candidates: int, scales: tuple[float, flo
     return ""
 
 
-def _pose(
-    method: str,
-    fits: Alignments,
-    i: int,
-    moved: FloatArray,
-    correspondences: Correspondences,
-    number: int,
-    score: float,
-    camera: PinholeCamera,
-) -> PointPose:
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = fits.rotation[i], fits.translation[i]
-    inliers = fits.inliers[i]
-    expected = moved[inliers.any(axis=1)]
-    return PointPose(
-        pose,
-        camera.project(pose[:3, 3]),
-        method,
-        score,
-        len(expected),
-        _rms(camera.project(expected) - correspondences.pixels[number][inliers]),
-        _rms(expected - correspondences.seen[number][inliers]),
-        float(fits.scale[i]),
+def _fitted(
+    fits: Alignments, moved: FloatArray, seen: FloatArray, pixels: FloatArray, camera: PinholeCamera
+) -> tuple[FloatArray, list[float], list[float]]:
+    """Pixels (R, 2) of the origins, and how far what agrees is from where R fits put it.
+
+    Root mean squares, in pixels and in metres; `moved` (R, S, 3), `seen` (R, S, P, 3) and `pixels`
+    (R, S, P, 2) as in Correspondences.
+    """
+    projected = camera.project(np.concatenate([fits.translation[:, None], moved], axis=1))
+    offsets = pixels - projected[:, 1:, None], seen - moved[:, :, None]
+    counts = np.maximum(fits.inliers.sum(axis=(1, 2)), 1)
+    squares = (
+        np.where(fits.inliers, np.square(x).sum(axis=3), 0).sum(axis=(1, 2)) for x in offsets
     )
+    spread_px, spread = (np.sqrt(x / counts).tolist() for x in squares)
+    return projected[:, 0], spread_px, spread
 
 
 def _near(seen: FloatArray, moved: FloatArray) -> Flags:
     """Which places (S, P) lie on an object of whose surface some points are (n, 3)."""
     gaps = np.linalg.norm(seen[:, :, None] - moved, axis=3).min(axis=2)
     return np.asarray(gaps <= SAME_OBJECT)
-
-
-def _rms(offsets: FloatArray) -> float:
-    return float(np.sqrt(np.square(offsets).sum(axis=1).mean()))

@@ -50,8 +50,10 @@ class VisibleSurface:
         seen_x, seen_y = across[columns] * seen_z, down[rows, None] * seen_z
         squares = (seen_x - np.float32(x)) ** 2 + (seen_y - np.float32(y)) ** 2
         squares += (seen_z - np.float32(z)) ** 2
-        near = squares <= radius**2  # False for NaN
-        return np.stack([seen_x[near], seen_y[near], seen_z[near]], axis=1)
+        near = (squares <= radius**2).ravel()  # False for NaN
+        return np.stack(
+            [values.compress(near) for values in (seen_x.ravel(), seen_y.ravel(), seen_z.ravel())]
+        ).T
 
     @cached_property
     def _depth(self) -> npt.NDArray[np.float32]:
