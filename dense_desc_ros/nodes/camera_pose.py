@@ -1,4 +1,4 @@
-"""Where the camera is in the robot's base frame: from a parameter, or from tf2 if installed."""
+"""Where the camera is in the robot's base frame: from a parameter, a topic, or tf2 if installed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +10,7 @@ from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.nodes.conversions import matrix_from_values
 from dense_desc_ros.nodes.parameters import NodeParameters
+from dense_desc_ros.nodes.published_pose import published_pose
 from dense_desc_ros.nodes.transforms import Transforms, transforms
 
 
@@ -74,9 +75,16 @@ def camera_pose_source(node: Node, parameters: NodeParameters) -> Iterator[Camer
     """
     if parameters.camera_pose:
         yield FixedPose(parameters.base_frame, parameters.camera_pose)
+    elif parameters.camera_pose_topic:
+        topic = parameters.camera_pose_topic
+        with published_pose(node, topic, parameters.base_frame) as known:
+            yield known
     elif not parameters.base_frame:
         yield NoPose()
     else:
-        reason = "base_frame is set: give the camera's pose in it with the parameter camera_pose"
-        with transforms(node, reason) as known:
-            yield TransformedPose(known, parameters.base_frame)
+        reason = (
+            "base_frame is set: give the camera's pose in it with the parameters camera_pose or "
+            "camera_pose_topic"
+        )
+        with transforms(node, reason) as tree:
+            yield TransformedPose(tree, parameters.base_frame)

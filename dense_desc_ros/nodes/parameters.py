@@ -160,14 +160,20 @@ class NodeParameters:
     gripper_palm_height: float = _size(Gripper.palm_height, "Of the palm, along the approach")
     base_frame: str = _parameter(
         "",
-        "Frame to give grasps in; empty: the camera's. Its pose is taken from camera_pose, else "
-        "from tf2.",
+        "Frame to give grasps in; empty: the camera's. The camera's pose in it is taken from "
+        "camera_pose, else from camera_pose_topic, else from tf2.",
         settable=Settable.UNCONFIGURED,
     )
     camera_pose: Sequence[float] = _parameter(
         (),
         "Pose of the camera optical frame in base_frame: x, y, z (m), qx, qy, qz, qw. "
         "Whether there is one can only change while the node is unconfigured.",
+    )
+    camera_pose_topic: str = _parameter(
+        "",
+        "Topic of PoseStamped with the pose of the camera optical frame in base_frame, for cameras "
+        "that move on robots without tf2.",
+        settable=Settable.UNCONFIGURED,
     )
     clicked_name: str = _parameter(
         "",
