@@ -15,7 +15,15 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "evaluation/*.html", "evaluation/*/*.html"]},
+    package_data={
+        NAME: [
+            "py.typed",
+            "evaluation/*.html",
+            "evaluation/*/*.html",
+            "interfaces/*.msg",
+            "labelling/page/*",
+        ]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -29,6 +37,7 @@ setup(
         "console_scripts": [
             "dense-desc = dense_desc_ros.cli:main",
             "descriptor_node = dense_desc_ros.nodes.descriptor_node:main",
+            "pick_node = dense_desc_ros.nodes.pick_node:main",
         ],
     },
 )

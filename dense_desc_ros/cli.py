@@ -5,9 +5,11 @@ import sys
 import typer
 
 from dense_desc_ros.commands.benchmark import benchmark
+from dense_desc_ros.commands.compare import compare
 from dense_desc_ros.commands.demo import demo
 from dense_desc_ros.commands.evaluate import evaluate
 from dense_desc_ros.commands.generate import generate
+from dense_desc_ros.commands.label import label
 from dense_desc_ros.commands.match import match
 from dense_desc_ros.commands.recording import play, record
 from dense_desc_ros.commands.replay import replay
@@ -20,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (generate, train, evaluate, match, record, play, replay, demo):
+for command in (generate, train, evaluate, match, record, play, label, replay, compare, demo):
     app.command()(command)
 app.add_typer(benchmark, name="benchmark")
 

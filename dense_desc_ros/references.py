@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +16,9 @@ from torch import Tensor
 
 from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import InvalidInputError, ReferenceStoreError
+from dense_desc_ros.names import check_name as check_name
 
 LEAST_CONTRAST = 0.05  # between `own` and `rest`: what is everywhere alike has no score
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-def check_name(name: str) -> str:
-    """Return the name, or raise InvalidInputError if it could not safely name a file."""
-    if not NAME.fullmatch(name):
-        raise InvalidInputError(
-            f"reference name {name[:80]!r} is not 1 to 64 letters, digits, '_' or '-'"
-        )
-    return name
 
 
 class Level(NamedTuple):

@@ -1,7 +1,7 @@
 """`dense-desc benchmark`: what is measured side by side in one run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -106,3 +106,108 @@ def benchmark_grasp(
         write_grasp_report(out, result, measured.examples)
     rows = [{**row, "refused": sum(row["refused"].values())} for row in result["methods"]]
     show(result, rows, as_json)
+
+
+@benchmark.command("replay")
+def benchmark_replay(
+    weights: Weights,
+    frames: Annotated[int, typer.Option(help="Of the bag; 1.5 MB each.")] = 1000,
+    references: Annotated[int, typer.Option(help="Points registered.")] = 4,
+    as_json: Json = False,
+    device: Device = "auto",
+) -> None:
+    """What reading, decoding and reporting add to the pipeline in `replay`, and its memory.
+
+    On a bag of 640x480 frames that is made for it and removed afterwards.
+    """
+    from dense_desc_ros.descriptors import DescriptorModel
+    from dense_desc_ros.evaluation.benchmark_replay import benchmark_replay as run
+
+    result = run(DescriptorModel.load(weights, device), frames, references)
+    show(result, [result], as_json)
+
+
+@benchmark.command("strategies")
+def benchmark_strategies(
+    out: Annotated[Path, typer.Option(help="Folder of data, runs and results.")],
+    size: Annotated[str, typer.Option(help="cpu (hours on two cores) or gpu.")] = "cpu",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="A strategy, as the table names it; repeatable.", show_default="all"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes that draw views.")] = 1,
+    as_json: Json = False,
+    device: Device = "auto",
+) -> None:
+    """Train every strategy on the same data, evaluate it, and put all side by side.
+
+    Strategies times lengths of descriptors times seeds, on rendered caps, by the same network for
+    as many steps. Stopped or killed at any time, it goes on where it was, with --resume:
+
+        dense-desc benchmark strategies --out runs/strategies
+
+        dense-desc benchmark strategies --out runs/strategies --resume --only ntxent --only guided
+
+    The folder gets results.json, table.md and auc.png, renewed after every training.
+    """
+    from dense_desc_ros.evaluation.benchmark_strategies import benchmark_strategies as run
+    from dense_desc_ros.evaluation.strategies.summary import flatten
+
+    result = run(out, size, only or (), resume, workers, device)
+    show(result, [flatten(row) for row in result["results"]], as_json)
+
+
+@benchmark.command("picks")
+def benchmark_picks(
+    weights: Weights,
+    scenes: Annotated[int, typer.Option(help="Picks of each condition.")] = 100,
+    seed: Annotated[int, typer.Option(help="Fixes the scenes.")] = 0,
+    objects: Annotated[str, typer.Option(help="caps or mugs.")] = "caps",
+    condition: Annotated[
+        list[str],
+        typer.Option(
+            help="unseen (others than the one taught on), same, clutter, exact-depth, straight or "
+            "aligned (by these methods); repeatable."
+        ),
+    ] = ["unseen", "clutter"],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="Folder of results and a picture.")] = None,
+    as_json: Json = False,
+    device: Device = "auto",
+) -> None:
+    """How often objects are picked at the point that was taught on one, in the simulated cell."""
+    from dense_desc_ros.descriptors import DescriptorModel
+    from dense_desc_ros.evaluation.picks.benchmark_picks import benchmark_picks as run
+
+    result = run(DescriptorModel.load(weights, device), scenes, seed, objects, condition, out)
+    hidden = ("seconds", "failures")
+    rows = [
+        {key: value for key, value in row.items() if key not in hidden}
+        | {"failures": ", ".join(f"{n} {why}" for why, n in row["failures"].items())}
+        for row in result["conditions"]
+    ]
+    show(result, rows, as_json)
+
+
+@benchmark.command("soak")
+def benchmark_soak(
+    frames: Annotated[int, typer.Option(help="Frames sent.")] = 20000,
+    references: Annotated[int, typer.Option(help="Registered all the time.")] = 50,
+    seed: Annotated[int, typer.Option(help="Fixes frames and calls.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of memory.csv and memory.png.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Whether the node's memory stays, over many frames and constant calls of its services.
+
+    Memory after the warm-up and at the end must be within 5 %, and nothing may go wrong: else the
+    exit code is 1.
+    """
+    from dense_desc_ros.evaluation.endurance.soak import soak
+
+    _show_verdict(soak(frames, references, out, seed), as_json)
+
+
+def _show_verdict(result: dict[str, Any], as_json: bool) -> None:
+    show(result, [{"figure": key, "value": value} for key, value in result.items()], as_json)
+    if not result["passed"]:
+        raise typer.Exit(1)

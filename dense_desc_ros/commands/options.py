@@ -8,6 +8,13 @@ import typer
 
 Weights = Annotated[Path, typer.Option(help="Safetensors file written by `dense-desc train`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Topic = Annotated[str | None, typer.Option(show_default="found by its looks")]
+CameraInfo = Annotated[
+    Path | None, typer.Option(help="Intrinsics as camera_calibration writes them (YAML).")
+]
+Slop = Annotated[
+    float, typer.Option(help="Seconds between the stamps of colour and depth at most.")
+]
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 
 

@@ -1,17 +1,25 @@
 """`dense-desc replay`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dense_desc_ros.commands.options import Device, Json, Weights, show
+from dense_desc_ros.commands.options import CameraInfo, Device, Json, Slop, Topic, Weights, show
 from dense_desc_ros.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from dense_desc_ros.evaluation.replay.agreement import Agreement
     from dense_desc_ros.evaluation.replay.inputs import Click
+    from dense_desc_ros.evaluation.replay.pose_truth import PoseTruth
+    from dense_desc_ros.evaluation.replay.run import ReplayConfig
 
-Topic = Annotated[str | None, typer.Option(show_default="found by its looks")]
+# Of the figures, those that fit into a terminal; the page has all.
+PRINTED = (
+    *("reference", "found_rate", "position_spread_mm", "jumps"),
+    *("median_px", "median_mm", "pose_median_mm", "auc"),
+)
 
 
 def replay(
@@ -29,7 +37,20 @@ def replay(
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(help="YAML of where points are in the first bag: {name: {N: [u, v]|null}}."),
+        typer.Option(
+            help="Where points are in the first bag: YAML, {name: {N: [u, v]|null}}, or the folder "
+            "of a BOP scene whose images are its frames, with the poses of its objects."
+        ),
+    ] = None,
+    truth_topic: Annotated[
+        str | None,
+        typer.Option(help="Topic of the first bag with poses of objects: PoseStamped, CellTruth."),
+    ] = None,
+    camera_pose: Annotated[
+        str | None,
+        typer.Option(
+            help="Pose of the camera in the frame of these poses: '[x, y, z, qx, qy, qz, qw]'."
+        ),
     ] = None,
     start: Annotated[float, typer.Option(help="Seconds of each recording to skip.")] = 0.0,
     end: Annotated[float | None, typer.Option(help="Second of each recording to stop at.")] = None,
@@ -40,17 +61,22 @@ def replay(
     color_topic: Topic = None,
     depth_topic: Topic = None,
     camera_info_topic: Topic = None,
-    camera_info: Annotated[
-        Path | None, typer.Option(help="Intrinsics as camera_calibration writes them (YAML).")
-    ] = None,
-    slop: Annotated[
-        float, typer.Option(help="Seconds between the stamps of colour and depth at most.")
-    ] = 0.01,
+    camera_info: CameraInfo = None,
+    slop: Slop = 0.01,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     fail_under: Annotated[
         list[str],
         typer.Option(help="found=0.95 or auc=0.9: else exit with code 1; repeatable."),
     ] = [],  # noqa: B006
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online",
+            help="Then play the bags to the real node too, on the time of the recording; exit with "
+            "code 1 if it answers otherwise. Needs ROS 2.",
+        ),
+    ] = False,
+    rate: Annotated[float, typer.Option(help="How fast --online plays.")] = 1.0,
     as_json: Json = False,
     device: Device = "auto",
 ) -> None:
@@ -60,8 +86,8 @@ def replay(
 
         dense-desc replay bag --weights weights.safetensors --register mug=0:320,240 --out runs/bag
 
-    --out then has a page (index.html), results.json, grasps.csv, overlay.mp4 and, for each frame,
-    a line of frames.jsonl.
+    --out then has a page (index.html), results.json, all grasps as CSV, as Parquet and as a bag for
+    RViz and Foxglove (results.mcap), overlay.mp4 and, for each frame, a line of frames.jsonl.
     """
     from dense_desc_ros.data.camera_choice import CameraTopics
     from dense_desc_ros.data.recordings import Selection
@@ -69,14 +95,14 @@ def replay(
     from dense_desc_ros.evaluation.replay.figures import as_rows, shortfalls
     from dense_desc_ros.evaluation.replay.inputs import parse_limit, read_truth
     from dense_desc_ros.evaluation.replay.report import PAGE, write_replay_report
-    from dense_desc_ros.evaluation.replay.run import ReplayConfig
+    from dense_desc_ros.evaluation.replay.run import ReplayConfig, reference_names
     from dense_desc_ros.evaluation.replay.run import replay as run
     from dense_desc_ros.grasping.settings import PipelineSettings
 
     limits = dict(map(parse_limit, fail_under))
-    known = read_truth(truth) if truth else {}
-    if "auc" in limits and not known:
-        raise InvalidInputError("--fail-under auc=... needs --truth")
+    known = read_truth(truth) if truth and not truth.is_dir() else {}
+    if "auc" in limits and not (truth or truth_topic):
+        raise InvalidInputError("--fail-under auc=... needs --truth or --truth-topic")
     config = ReplayConfig(
         bags=tuple(bags),
         references=references,
@@ -88,14 +114,23 @@ def replay(
         settings=PipelineSettings(method, min_score, max_instances),
     )
     model = DescriptorModel.load(weights, device)
-    store = run(model, config, out, resume)
-    if unknown := sorted(known.keys() - set(store.names())):
+    if unknown := sorted(known.keys() - reference_names(model, config)):
         raise InvalidInputError(f"{truth} has {', '.join(unknown)}, which are no references")
-    about = {"weights": str(weights), "fingerprint": model.fingerprint}
-    results = write_replay_report(config, out, store.names(), known, about)
+    poses = _pose_truth(config, truth, truth_topic, camera_pose)
+    play = _player(config) if online else None
+    store = run(model, config, out, resume)
+    about: dict[str, Any] = {"weights": str(weights), "fingerprint": model.fingerprint}
+    agreement = play(config, weights, out, rate, device) if play else None
+    if agreement:
+        about["online"] = agreement.as_figures()
+    results = write_replay_report(config, out, store.names(), known, about, poses)
     typer.echo(f"report: {out / PAGE}", err=True)
-    show(results, as_rows(results["references"]), as_json)
-    if problems := shortfalls(results, limits):
+    rows = [{k: row[k] for k in PRINTED if k in row} for row in as_rows(results["references"])]
+    show(results, rows, as_json)
+    problems = shortfalls(results, limits)
+    if agreement and agreement.differences:
+        problems += ["the node answered otherwise:", *agreement.differences]
+    if problems:
         typer.echo("\n".join(problems), err=True)
         raise typer.Exit(1)
 
@@ -109,3 +144,32 @@ def _clicks(register: list[str], registrations: Path | None) -> "dict[str, Click
             raise InvalidInputError(f"{name} is to be registered twice")
         clicks[name] = click
     return clicks
+
+
+def _pose_truth(
+    config: "ReplayConfig", truth: Path | None, topic: str | None, camera_pose: str | None
+) -> "PoseTruth | None":
+    from dense_desc_ros.evaluation.replay.inputs import parse_pose
+    from dense_desc_ros.evaluation.replay.object_poses import BopPoses, TopicPoses
+    from dense_desc_ros.evaluation.replay.pose_truth import PoseTruth
+
+    if topic is not None and truth is not None and truth.is_dir():
+        raise InvalidInputError("poses come from --truth or from --truth-topic, not from both")
+    if topic is not None:
+        T_frame_camera = None if camera_pose is None else parse_pose(camera_pose)
+        return PoseTruth(config, TopicPoses(config.bags[0], topic, T_frame_camera))
+    if truth is not None and truth.is_dir():
+        return PoseTruth(config, BopPoses(truth))
+    return None
+
+
+def _player(config: "ReplayConfig") -> "Callable[..., Agreement]":
+    """What plays a replay to the node, once it is sure that this can be done."""
+    try:
+        from dense_desc_ros.nodes.online_replay import check_playable, replay_online
+    except ImportError as error:
+        raise InvalidInputError(
+            f"--online needs ROS 2 and dense_desc_interfaces: {error}"
+        ) from error
+    check_playable(config)
+    return replay_online

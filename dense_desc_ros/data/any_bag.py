@@ -27,7 +27,9 @@ class _Part(Protocol):
     counts: dict[str, int]
     start_ns: int
 
-    def messages(self, topics: Collection[str], stop_ns: int | None) -> Iterator[RawMessage]: ...
+    def messages(
+        self, topics: Collection[str], stop_ns: int | None, start_ns: int
+    ) -> Iterator[RawMessage]: ...
 
     def close(self) -> None: ...
 
@@ -71,11 +73,13 @@ class AnyBag:
         for part in self._parts:
             part.close()
 
-    def messages(self, topics: Collection[str], stop_ns: int | None = None) -> Iterator[RawMessage]:
-        """The messages of some topics recorded before `stop_ns`, in order of recording."""
+    def messages(
+        self, topics: Collection[str], stop_ns: int | None = None, start_ns: int = 0
+    ) -> Iterator[RawMessage]:
+        """Messages of some topics, from `start_ns` on and before `stop_ns`, in recorded order."""
         for part in self._parts:
             try:
-                yield from part.messages(topics, stop_ns)
+                yield from part.messages(topics, stop_ns, start_ns)
             except Exception as error:  # damaged bytes make parsers fail in every possible way
                 self._is_damaged(_reason(error))
 
@@ -167,11 +171,13 @@ class _Indexed:
         self.counts = {name: info.msgcount for name, info in reader.topics.items()}
         self.start_ns = reader.start_time
 
-    def messages(self, topics: Collection[str], stop_ns: int | None) -> Iterator[RawMessage]:
+    def messages(
+        self, topics: Collection[str], stop_ns: int | None, start_ns: int
+    ) -> Iterator[RawMessage]:
         wanted = [each for each in self._reader.connections if each.topic in topics]
         if not wanted:
             return
-        for connection, stamp, data in self._reader.messages(wanted, stop=stop_ns):
+        for connection, stamp, data in self._reader.messages(wanted, start_ns, stop_ns):
             yield RawMessage(connection.topic, connection.msgtype, stamp, data)
 
     def close(self) -> None:
@@ -194,10 +200,13 @@ class _Scanned:
         except Exception as error:  # as above
             self.damage = _reason(error)
 
-    def messages(self, topics: Collection[str], stop_ns: int | None) -> Iterator[RawMessage]:
+    def messages(
+        self, topics: Collection[str], stop_ns: int | None, start_ns: int
+    ) -> Iterator[RawMessage]:
         try:
             for raw in scan(self._path):
-                if raw.topic in topics and (stop_ns is None or raw.stamp_ns < stop_ns):
+                is_before = stop_ns is None or raw.stamp_ns < stop_ns
+                if raw.topic in topics and start_ns <= raw.stamp_ns and is_before:
                     yield raw
         except Exception:  # known since it was opened
             return

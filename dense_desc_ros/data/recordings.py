@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.data.any_bag import AnyBag
@@ -70,11 +70,14 @@ ALL = Selection()
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """A frame, its number in the recording from 0, and when it was recorded, in seconds of it."""
+    """A frame, its number in the recording from 0, and when it was recorded: in seconds since the
+    recording's beginning, and in nanoseconds of the clock that it was recorded by.
+    """
 
     number: int
     seconds: float
     frame: RgbdFrame
+    recorded_ns: int
 
 
 @dataclass
@@ -129,7 +132,7 @@ class Recording:
         self._camera_file = camera_file
         self.left_out = LeftOut()
 
-    def __enter__(self) -> "Recording":
+    def __enter__(self) -> Self:
         self._bag.__enter__()
         try:
             looks = [self._look(name, kind) for name, kind in self._bag.topics.items()]
@@ -175,7 +178,7 @@ class Recording:
             if number % selection.every or not selection.has_time(seconds) or not wanted(number):
                 continue
             if (frame := self._decode(color, depth)) is not None:
-                yield RecordedFrame(number, seconds, frame)
+                yield RecordedFrame(number, seconds, frame, color.recorded_ns)
 
     def _pairs(self, selection: Selection) -> Iterator[Pair]:
         def give_up(image: Stamped) -> None:
@@ -187,11 +190,11 @@ class Recording:
             stop = self._bag.start_ns + round(selection.end * NANOSECONDS) + LATEST_NS
         return pair(self._images(stop), self._slop_ns, give_up)
 
-    def _images(self, stop_ns: int | None) -> Iterator[Stamped]:
+    def _images(self, stop_ns: int | None, start_ns: int = 0) -> Iterator[Stamped]:
         """Colour with the newest camera_info before it as its message, and depth."""
         info, previous = self._first_info, 0
         topics = (self.topics.color, self.topics.depth, self.topics.camera_info)
-        for raw in self._bag.messages([each for each in topics if each], stop_ns):
+        for raw in self._bag.messages([each for each in topics if each], stop_ns, start_ns):
             is_color = raw.topic == self.topics.color
             try:
                 message = self._bag.decode(raw)

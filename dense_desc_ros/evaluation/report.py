@@ -3,18 +3,17 @@
 import base64
 import json
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
-import jinja2
 import numpy as np
 
 from dense_desc_ros.data.posed import PosedFrames
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.evaluation.drawings import Picture, draw_pair
 from dense_desc_ros.evaluation.evaluate import Evaluation, PairResult
+from dense_desc_ros.evaluation.page import render
 from dense_desc_ros.evaluation.plots import plot_errors, plot_pck
 from dense_desc_ros.files import write_atomically
 
@@ -67,24 +66,18 @@ def _render(
     pairs = [pair for pairs in evaluation.pairs.values() for pair in pairs]
     ranked = sorted(pairs, key=lambda pair: float(pair.errors.mean()))
     best, worst = ranked[:SHOWN_PAIRS], ranked[: -SHOWN_PAIRS - 1 : -1]
-    template = resources.files("dense_desc_ros.evaluation").joinpath("report.html").read_text()
-    return (
-        jinja2.Environment(autoescape=True)
-        .from_string(template)
-        .render(
-            title=f"Evaluation: {evaluation.split}",
-            figures=[(name, _text(value)) for name, value in figures.items() if name != "pck"],
-            plots=[
-                Illustration(embed(plot, "png"), caption)
-                for plot, caption in zip(
-                    plots, ("PCK over k", "distribution of errors"), strict=True
-                )
-            ],
-            sections=[
-                (heading, [_illustrate(pair, frames) for pair in shown])
-                for heading, shown in (("Best pairs", best), ("Worst pairs", worst))
-            ],
-        )
+    return render(
+        "report.html",
+        title=f"Evaluation: {evaluation.split}",
+        figures=[(name, _text(value)) for name, value in figures.items() if name != "pck"],
+        plots=[
+            Illustration(embed(plot, "png"), caption)
+            for plot, caption in zip(plots, ("PCK over k", "distribution of errors"), strict=True)
+        ],
+        sections=[
+            (heading, [_illustrate(pair, frames) for pair in shown])
+            for heading, shown in (("Best pairs", best), ("Worst pairs", worst))
+        ],
     )
 
 

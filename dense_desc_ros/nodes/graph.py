@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import rclpy
 
@@ -17,7 +18,10 @@ LOG_END = 500  # characters of the node's log that an error shows
 
 @contextmanager
 def running_node(
-    parameters: Mapping[str, object], log: Path, namespace: str = ""
+    parameters: Mapping[str, object],
+    log: Path,
+    namespace: str = "",
+    remappings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[DescriptorClient]:
     """The node, as another process, and its client, in a graph that no robot takes part in.
 
@@ -25,13 +29,15 @@ def running_node(
         parameters: of the node.
         log: file for what the node says.
         namespace: of the node and of the camera that it listens to.
+        remappings: name -> other name, of topics of the node.
 
     Raises:
         DenseDescError: something of the node was waited for in vain.
     """
-    remapping = ("-r", f"__ns:={namespace}") if namespace else ()
-    with _private_graph(), log.open("w") as output:
-        process = start_node(parameters, remapping, stdout=output, stderr=subprocess.STDOUT)
+    rules = {**({"__ns": namespace} if namespace else {}), **remappings}
+    arguments = tuple(word for rule in rules.items() for word in ("-r", ":=".join(rule)))
+    with private_graph(), log.open("w") as output:
+        process = start_node(parameters, arguments, stdout=output, stderr=subprocess.STDOUT)
         with ended(process):
             client = DescriptorClient(f"{namespace}/descriptor_node", f"{namespace}/camera")
             try:
@@ -58,7 +64,7 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _private_graph() -> Iterator[None]:
+def private_graph() -> Iterator[None]:
     """A ROS domain by chance, on this machine only; the environment is put back afterwards."""
     graph = {
         "ROS_DOMAIN_ID": str(random.SystemRandom().randrange(1, 101)),

@@ -14,6 +14,7 @@ from dense_desc_ros.evaluation import points
 from dense_desc_ros.evaluation.pck import auc, pck, pixel_errors
 from dense_desc_ros.evaluation.points import PointResult
 from dense_desc_ros.evaluation.replay.answers import Answers
+from dense_desc_ros.evaluation.replay.inputs import TruePixel
 from dense_desc_ros.grasping.grasp import Grasp, Refusal
 from dense_desc_ros.grasping.surface import measure_points
 
@@ -21,8 +22,6 @@ JUMP = 0.03  # m from one frame of a still scene to the next
 PERCENTILES = (50, 90, 99)
 LISTS = ("refusals", "pck")  # figures of a reference that are no numbers
 PARTS = ("forward", "matching", "grasp", "total")
-
-TruePixel = tuple[float, float] | None
 
 
 class ReferenceFigures:
@@ -65,7 +64,7 @@ class ReferenceFigures:
 
     def compare(
         self, answer: Grasp | Refusal, truth: TruePixel, frame: RgbdFrame, number: int
-    ) -> None:
+    ) -> PointResult:
         """Hold the answer for a frame of that number against the true pixel, None if hidden."""
         error_px = error_mm = math.nan
         if truth is not None:
@@ -78,11 +77,11 @@ class ReferenceFigures:
                 error = float(pixel_errors(answer.pixel, np.array(truth), *size))
             self.errors.append(error)
         is_found = isinstance(answer, Grasp)
-        self._results.append(
-            PointResult(
-                self.name, number, truth is not None, is_found, answer.score, error_px, error_mm
-            )
+        result = PointResult(
+            self.name, number, truth is not None, is_found, answer.score, error_px, error_mm
         )
+        self._results.append(result)
+        return result
 
     def summarize(self) -> dict[str, Any]:
         """The figures; what cannot be computed is None, and those of the truth may be missing."""
@@ -135,7 +134,7 @@ class ReplayFigures:
 
     def add(
         self, answers: Answers, frame: RgbdFrame, scene: int, truth: Mapping[str, TruePixel]
-    ) -> None:
+    ) -> dict[str, PointResult]:
         """Add the answers for the next frame.
 
         Args:
@@ -143,13 +142,16 @@ class ReplayFigures:
             frame: what was seen.
             scene: the number that `StillScenes` gives it.
             truth: name -> pixel, None where hidden, of those that are known in this frame.
+
+        Returns:
+            name -> how the answer compares with the truth, of the same.
         """
-        found = answers.by_name()
+        found, results = answers.by_name(), {}
         for name, figures in self.references.items():
             answer = found[name]
             figures.add(answer, scene)
             if name in truth:
-                figures.compare(answer, truth[name], frame, answers.frame)
+                results[name] = figures.compare(answer, truth[name], frame, answers.frame)
         if answers.bag != self._bag:
             self._bag, self._begin = answers.bag, self.seconds[-1] if self.seconds else 0.0
         self.seconds.append(self._begin + answers.seconds)
@@ -158,6 +160,7 @@ class ReplayFigures:
         parts = (timings.forward, timings.matching, timings.grasp)
         for part, seconds in zip(PARTS, (*parts, sum(parts)), strict=True):
             self.milliseconds[part].append(1e3 * seconds)
+        return results
 
     def summarize(self) -> dict[str, Any]:
         """`frames`, `references` (name -> figures), `depth_coverage` (the median), `latency_ms`."""

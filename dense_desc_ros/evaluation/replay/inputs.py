@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import DataError, InvalidInputError
-from dense_desc_ros.references import check_name
+from dense_desc_ros.grasp_messages import matrix_from_values
+from dense_desc_ros.names import check_name
 
 LIMITED = ("found", "auc")
 
@@ -21,7 +23,15 @@ class Click(NamedTuple):
     pixel: tuple[float, float]
 
 
-Truth = Mapping[str, Mapping[int, tuple[float, float] | None]]
+class Label(NamedTuple):
+    """Where to register a point, if that is told, and where it is by frame, None where hidden."""
+
+    click: Click | None
+    track: dict[int, "TruePixel"]
+
+
+TruePixel = tuple[float, float] | None
+Truth = Mapping[str, Mapping[int, TruePixel]]
 """Name -> frame, numbered as of a Click -> pixel (u, v), or None where the point is hidden."""
 
 
@@ -39,35 +49,56 @@ def parse_click(text: str) -> tuple[str, Click]:
 
 
 def read_clicks(path: Path) -> dict[str, Click]:
-    """The clicks of a YAML file: {name: {frame: N, pixel: [u, v]}}.
+    """The clicks of a YAML file: {name: {frame: N, pixel: [u, v]}}, see `read_labels`.
 
     Raises:
         DataError: it cannot be read, or is not like that.
     """
-    clicks = {}
-    for name, value in _read_table(path).items():
-        if not (isinstance(value, dict) and value.keys() == {"frame", "pixel"}):
-            raise DataError(f"{path}: {name} must be {{frame: N, pixel: [u, v]}}, got {value!r}")
-        frame = _frame(path, name, value["frame"])
-        clicks[name] = Click(frame, _pixel(path, name, value["pixel"]))
-    return clicks
+    clicks = {name: label.click for name, label in read_labels(path).items()}
+    if missing := [name for name, click in clicks.items() if click is None]:
+        raise DataError(f"{path}: {missing[0]} has no frame and pixel, {{frame: N, pixel: [u, v]}}")
+    return {name: click for name, click in clicks.items() if click is not None}
 
 
 def read_truth(path: Path) -> Truth:
     """The truth of a YAML file: {name: {FRAME: [u, v], or null where it is not visible}}.
 
     Raises:
+        DataError: it cannot be read, or is not like that, see `read_labels`.
+    """
+    truth = {name: label.track for name, label in read_labels(path).items()}
+    if empty := [name for name, track in truth.items() if not track]:
+        raise DataError(f"{path}: {empty[0]} must be {{FRAME: [u, v] or null}}, but names no frame")
+    return truth
+
+
+def read_labels(path: Path) -> dict[str, Label]:
+    """What is known of each point: clicks, truth, or both in one file.
+
+    {name: {frame: N, pixel: [u, v], FRAME: [u, v], FRAME: null where it is not visible}}
+
+    Raises:
         DataError: it cannot be read, or is not like that.
     """
-    truth = {}
-    for name, track in _read_table(path).items():
-        if not isinstance(track, dict):
-            raise DataError(f"{path}: {name} must be {{FRAME: [u, v] or null}}, got {track!r}")
-        truth[name] = {
-            _frame(path, name, frame): None if pixel is None else _pixel(path, name, pixel)
-            for frame, pixel in track.items()
-        }
-    return truth
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    return parse_labels(content, str(path))
+
+
+def parse_labels(content: Any, source: str) -> dict[str, Label]:
+    """As `read_labels`, of what is in a file, or came from the `source`."""
+    if not isinstance(content, dict):
+        raise DataError(f"{source} must be a table of names, got {type(content).__name__}")
+    labels = {}
+    for key, value in content.items():
+        try:
+            name = check_name(str(key))
+        except InvalidInputError as error:
+            raise DataError(f"{source}: {error}") from error
+        labels[name] = _label(f"{source}: {name}", value)
+    return labels
 
 
 def parse_limit(text: str) -> tuple[str, float]:
@@ -86,30 +117,46 @@ def parse_limit(text: str) -> tuple[str, float]:
     return name, value
 
 
-def _read_table(path: Path) -> dict[str, Any]:
+def parse_pose(text: str) -> FloatArray:
+    """The pose (4, 4) of a text like "[x, y, z, qx, qy, qz, qw]", metres.
+
+    Raises:
+        InvalidInputError: it is not like that.
+    """
     try:
-        content = yaml.safe_load(path.read_bytes())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} must be a table of names, got {type(content).__name__}")
-    try:
-        return {check_name(str(name)): value for name, value in content.items()}
-    except InvalidInputError as error:
-        raise DataError(f"{path}: {error}") from error
+        return matrix_from_values([float(value) for value in yaml.safe_load(text)])
+    except (yaml.YAMLError, TypeError, ValueError, InvalidInputError) as error:
+        raise InvalidInputError(f"{text!r} is not [x, y, z, qx, qy, qz, qw]: {error}") from error
 
 
-def _frame(path: Path, name: str, value: Any) -> int:
+def _label(what: str, value: Any) -> Label:
+    if not isinstance(value, dict):
+        raise DataError(
+            f"{what} must be {{frame: N, pixel: [u, v]}} or {{N: [u, v] or null}}, got {value!r}"
+        )
+    clicked = value.keys() & {"frame", "pixel"}
+    if len(clicked) == 1:
+        raise DataError(f"{what} has {clicked.pop()}, but frame and pixel go together")
+    click = Click(_frame(what, value["frame"]), _pixel(what, value["pixel"])) if clicked else None
+    track = {
+        _frame(what, frame): None if pixel is None else _pixel(what, pixel)
+        for frame, pixel in value.items()
+        if frame not in ("frame", "pixel")
+    }
+    return Label(click, track)
+
+
+def _frame(what: str, value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise DataError(f"{path}: a frame of {name} must be a number from 0, got {value!r}")
+        raise DataError(f"{what}: a frame must be a number from 0, got {value!r}")
     return value
 
 
-def _pixel(path: Path, name: str, value: Any) -> tuple[float, float]:
+def _pixel(what: str, value: Any) -> tuple[float, float]:
     if (
         not isinstance(value, list)
         or len(value) != 2
         or not all(type(each) in (int, float) and math.isfinite(each) for each in value)
     ):
-        raise DataError(f"{path}: a pixel of {name} must be [u, v], got {value!r}")
+        raise DataError(f"{what}: a pixel must be [u, v], got {value!r}")
     return float(value[0]), float(value[1])

@@ -1,34 +1,35 @@
 """What a replay comes to: figures, a page that opens offline, a table of grasps and a film."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from scipy.spatial.transform import Rotation
 
 from dense_desc_ros.data.recordings import RecordedFrame
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.evaluation.drawings import Picture
+from dense_desc_ros.evaluation.page import render
+from dense_desc_ros.evaluation.replay.ahead import read_ahead
 from dense_desc_ros.evaluation.replay.answers import Answers, read_answers
-from dense_desc_ros.evaluation.replay.figures import JUMP, ReplayFigures, TruePixel, as_rows
-from dense_desc_ros.evaluation.replay.inputs import Truth
-from dense_desc_ros.evaluation.replay.pictures import Film, Shown, choose_shown, frame_rate
+from dense_desc_ros.evaluation.replay.figures import JUMP, ReplayFigures, as_rows
+from dense_desc_ros.evaluation.replay.inputs import TruePixel, Truth
+from dense_desc_ros.evaluation.replay.measures import MEASURES, Measures
+from dense_desc_ros.evaluation.replay.outputs import FrameOutputs
+from dense_desc_ros.evaluation.replay.pictures import Shown, choose_shown, frame_rate
 from dense_desc_ros.evaluation.replay.plots import (
     plot_coverage,
     plot_latency,
     plot_score,
     plot_truth,
 )
+from dense_desc_ros.evaluation.replay.pose_truth import PoseTruth
 from dense_desc_ros.evaluation.replay.run import FRAMES, ReplayConfig
 from dense_desc_ros.evaluation.replay.stillness import BLOCKS, STILL, StillScenes
 from dense_desc_ros.evaluation.report import Illustration, embed, to_jpeg
@@ -36,11 +37,7 @@ from dense_desc_ros.files import write_atomically
 from dense_desc_ros.grasping.grasp import Grasp
 from dense_desc_ros.pictures import draw_answers
 
-RESULTS, PAGE, GRASPS, FILM = "results.json", "index.html", "grasps.csv", "overlay.mp4"
-COLUMNS = (
-    *("bag", "frame", "stamp_ns", "name", "method", "score", "u", "v", "x", "y", "z"),
-    *("qx", "qy", "qz", "qw", "opening_width", "point_x", "point_y", "point_z"),
-)
+RESULTS, PAGE = "results.json", "index.html"
 SHOWN_WIDTH = 480  # px of a picture in the page
 
 
@@ -57,9 +54,14 @@ class _Source:
 
 
 def write_replay_report(
-    config: ReplayConfig, out: Path, names: Sequence[str], truth: Truth, about: dict[str, Any]
+    config: ReplayConfig,
+    out: Path,
+    names: Sequence[str],
+    truth: Truth,
+    about: dict[str, Any],
+    poses: PoseTruth | None = None,
 ) -> dict[str, Any]:
-    """Write results.json, index.html, grasps.csv and overlay.mp4 beside the answers of a replay.
+    """Write results.json, index.html and `FrameOutputs` beside the answers of a replay.
 
     The recordings are read once more, a frame at a time, so that nothing of them has to be kept.
 
@@ -69,6 +71,7 @@ def write_replay_report(
         names: of the references.
         truth: where points really are in the first recording; may be empty.
         about: what else results.json is to say.
+        poses: the same as `truth`, from the poses of objects.
 
     Returns:
         What results.json holds.
@@ -82,20 +85,27 @@ def write_replay_report(
     pictures: dict[str, dict[Shown, Illustration]] = {name: {} for name in names}
     try:
         with (
-            (out / GRASPS).open("w", newline="") as table,
-            Film(out / FILM, frame_rate(read_answers(frames))) as film,
+            FrameOutputs(out, frame_rate(read_answers(frames)), config.settings.gripper) as outputs,
+            (out / MEASURES).open("w") as measures,
         ):
-            csv.writer(table).writerow(COLUMNS)
             for answers, recorded in _answered(config, frames, source):
                 scene = scenes.add(recorded.frame.image, answers.bag)
-                figures.add(answers, recorded.frame, scene, _known(config, truth, answers))
-                _write_grasps(table, answers)
-                film.add(draw_answers(recorded.frame, answers.grasps, answers.refusals))
+                known = _known(config, truth, poses, answers, recorded)
+                if poses is not None:
+                    visible = [name for name, pixel in known.items() if pixel is not None]
+                    poses.compare(answers, recorded, visible)
+                errors = figures.add(answers, recorded.frame, scene, known)
+                size = recorded.frame.camera.width, recorded.frame.camera.height
+                measures.write(Measures.of(scene, size, known, errors).to_line())
+                outputs.add(answers, recorded)
                 for name, chosen in shown.items():
                     for each in chosen:
                         if (each.bag, each.frame) == (answers.bag, answers.frame):
                             pictures[name][each] = _illustrate(recorded, answers, name, each)
         results = figures.summarize() | vars(source) | about
+        if poses is not None:
+            for name in names:
+                results["references"][name] |= poses.summarize(name)
         write_atomically(out / RESULTS, json.dumps(results, indent=2).encode())
         ordered = {name: [pictures[name][each] for each in shown[name]] for name in names}
         write_atomically(out / PAGE, _render(config, figures, results, ordered).encode())
@@ -110,8 +120,8 @@ def _answered(
     """Every frame with its answers; afterwards `source` tells what there was to tell."""
     lines = read_answers(path)
     for number, bag in enumerate(config.bags):
-        with config.open(bag) as recording:
-            frames = recording.frames(config.selection)
+        recording = config.open(bag)
+        with read_ahead(recording, config.selection) as frames:
             text = f"Reporting {recording.name}"
             for recorded in track(frames, text, recording.expected, console=Console(stderr=True)):
                 answers = next(lines, None)
@@ -127,30 +137,21 @@ def _answered(
             source.topics.append(asdict(recording.topics))
 
 
-def _known(config: ReplayConfig, truth: Truth, answers: Answers) -> dict[str, TruePixel]:
+def _known(
+    config: ReplayConfig,
+    truth: Truth,
+    poses: PoseTruth | None,
+    answers: Answers,
+    recorded: RecordedFrame,
+) -> dict[str, TruePixel]:
     """The truth of a frame, but not that of points which were registered on that very frame."""
     if answers.bag != 0:
         return {}
+    pixels = {n: track[answers.frame] for n, track in truth.items() if answers.frame in track}
+    if poses is not None:
+        pixels |= poses.pixels(recorded)
     registered = {name for name, click in config.clicks.items() if click.frame == answers.frame}
-    return {
-        name: track[answers.frame]
-        for name, track in truth.items()
-        if answers.frame in track and name not in registered
-    }
-
-
-def _write_grasps(table: IO[str], answers: Answers) -> None:
-    writer = csv.writer(table)
-    for grasp in answers.grasps:
-        pose = grasp.T_camera_grasp
-        writer.writerow(
-            [
-                *(answers.bag, answers.frame, answers.stamp_ns),
-                *(grasp.name, grasp.method, grasp.score, *grasp.pixel, *pose[:3, 3]),
-                *Rotation.from_matrix(pose[:3, :3]).as_quat(),
-                *(grasp.opening_width, *grasp.point),
-            ]
-        )
+    return {name: pixel for name, pixel in pixels.items() if name not in registered}
 
 
 def _illustrate(recorded: RecordedFrame, answers: Answers, name: str, shown: Shown) -> Illustration:
@@ -188,32 +189,26 @@ def _render(
         (plot_latency(figures), "milliseconds for a frame"),
         *([(plot_truth(known), "PCK over k, against the truth")] if known else []),
     ]
-    template = (
-        resources.files("dense_desc_ros.evaluation.replay").joinpath("report.html").read_text()
-    )
-    return (
-        jinja2.Environment(autoescape=True)
-        .from_string(template)
-        .render(
-            title=f"Replay of {', '.join(bag.name for bag in config.bags)}",
-            notes=results["notes"],
-            figures=[(k, _text(v)) for k, v in results.items() if k not in ("references", "notes")],
-            columns=list(rows[0]),
-            rows=[[_text(cell) for cell in row.values()] for row in rows],
-            blocks="x".join(map(str, BLOCKS)),
-            still=f"{STILL:g}",
-            jump=f"{1e3 * JUMP:g}",
-            plots=[Illustration(embed(plot, "png"), caption) for plot, caption in plots],
-            sections=[
-                {
-                    "name": name,
-                    "refusals": each["refusals"],
-                    "plot": embed(plot_score(figures, figures.references[name]), "png"),
-                    "pictures": pictures[name],
-                }
-                for name, each in references.items()
-            ],
-        )
+    return render(
+        "replay/report.html",
+        title=f"Replay of {', '.join(bag.name for bag in config.bags)}",
+        notes=results["notes"],
+        figures=[(k, _text(v)) for k, v in results.items() if k not in ("references", "notes")],
+        columns=list(rows[0]),
+        rows=[[_text(cell) for cell in row.values()] for row in rows],
+        blocks="x".join(map(str, BLOCKS)),
+        still=f"{STILL:g}",
+        jump=f"{1e3 * JUMP:g}",
+        plots=[Illustration(embed(plot, "png"), caption) for plot, caption in plots],
+        sections=[
+            {
+                "name": name,
+                "refusals": each["refusals"],
+                "plot": embed(plot_score(figures, figures.references[name]), "png"),
+                "pictures": pictures[name],
+            }
+            for name, each in references.items()
+        ],
     )
 
 

@@ -7,7 +7,7 @@ frames.jsonl  the answers for each frame, a line each, in order
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from dense_desc_ros.data.reading import read_json
 from dense_desc_ros.data.recordings import RecordedFrame, Recording, Selection
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, DenseDescError, InvalidInputError
+from dense_desc_ros.evaluation.replay.ahead import read_ahead
 from dense_desc_ros.evaluation.replay.answers import Answers, cut_unfinished
 from dense_desc_ros.evaluation.replay.inputs import Click
 from dense_desc_ros.files import write_atomically
@@ -77,44 +78,43 @@ def replay(
         ReferenceStoreError: the folder of references cannot be used.
     """
     description = _describe(model, config)
-    frames = out / FRAMES
+    lines = out / FRAMES
     is_new = not (resume and _can_go_on(out, description))
     store = _new_references(model, config, out, description) if is_new else _store(model, out)
     if is_new:
-        frames.write_bytes(b"")
-    last = cut_unfinished(frames)
+        lines.write_bytes(b"")
+    last = cut_unfinished(lines)
     pipeline = GraspPipeline(model, store, config.settings)
     left_out: list[str] = []
     with (
-        frames.open("a") as file,
+        lines.open("a") as file,
         # cuDNN's fastest convolutions add up in an order that differs from run to run.
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         for number, bag in enumerate(config.bags):
             if last is not None and number < last.bag:
                 continue
-            with config.open(bag) as recording:
-                for recorded in _remaining(recording, config.selection, number, last):
+            done = last.frame if last is not None and last.bag == number else -1
+            recording = config.open(bag)
+            with read_ahead(recording, config.selection, done.__lt__) as frames:
+                for recorded in _with_progress(frames, recording, config.selection, done):
                     answers = Answers.of(number, recorded, pipeline.process(recorded.frame))
                     file.write(answers.to_line())
                     file.flush()
                 counts = recording.left_out.counts.items()
                 left_out += [f"{bag.name}: {count} {reason}" for reason, count in counts]
-    if not frames.stat().st_size:
+    if not lines.stat().st_size:
         reasons = "; ".join(left_out) or "there is none in that time"
         raise DataError(f"the recordings give no frame: {reasons}")
     return store
 
 
-def _remaining(
-    recording: Recording, selection: Selection, bag: int, last: Answers | None
-) -> Iterator[RecordedFrame]:
-    """The frames after the last one that was answered, with a progress bar."""
-    done = last.frame if last is not None and last.bag == bag else -1
-    frames = recording.frames(selection, lambda number: number > done)
+def _with_progress(
+    frames: Iterator[RecordedFrame], recording: Recording, selection: Selection, done: int
+) -> Iterable[RecordedFrame]:
     expected = recording.expected
     total = None if expected is None else max(expected - done - 1, 0) // selection.every
-    yield from track(frames, f"Replaying {recording.name}", total, console=Console(stderr=True))
+    return track(frames, f"Replaying {recording.name}", total, console=Console(stderr=True))
 
 
 def _describe(model: DescriptorModel, config: ReplayConfig) -> dict[str, Any]:
@@ -203,6 +203,16 @@ def _register(pipeline: GraspPipeline, config: ReplayConfig) -> None:
 
 def _store(model: DescriptorModel, out: Path) -> ReferenceStore:
     return ReferenceStore(out / REFERENCES, model.fingerprint)
+
+
+def reference_names(model: DescriptorModel, config: ReplayConfig) -> set[str]:
+    """The names of the references that a replay will have.
+
+    Raises:
+        DataError, ReferenceStoreError: the folder of references cannot be used.
+    """
+    given = _given_references(model, config)
+    return {*config.clicks, *(given.names() if given else ())}
 
 
 def _given_references(model: DescriptorModel, config: ReplayConfig) -> ReferenceStore | None:
