@@ -1,21 +1,15 @@
 """The parameters of the node declared, and their changes checked and applied."""
 
-import array
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any
 
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.nodes.conversions import matrix_from_values
+from dense_desc_ros.nodes.declaring import declare, plain
 from dense_desc_ros.nodes.parameters import NodeParameters, Settable
 from dense_desc_ros.references import check_name
 
@@ -31,11 +25,8 @@ def declare_parameters(node: Node) -> NodeParameters:
     Raises:
         rclpy.exceptions.ParameterException: a value of the wrong type or out of its range.
     """
-    return NodeParameters(
-        **{
-            item.name: _plain(node.declare_parameter(item.name, *_declaration(item)).value)
-            for item in fields(NodeParameters)
-        }
+    return declare(
+        node, NodeParameters, lambda item: item.metadata["settable"] is Settable.AT_START
     )
 
 
@@ -89,7 +80,7 @@ def watch_parameters(
 
     def changed(changes: list[Parameter]) -> NodeParameters:
         names = {item.name for item in fields(NodeParameters)}
-        return replace(current, **{p.name: _plain(p.value) for p in changes if p.name in names})
+        return replace(current, **{p.name: plain(p.value) for p in changes if p.name in names})
 
     def validate(changes: list[Parameter]) -> SetParametersResult:
         try:
@@ -111,24 +102,3 @@ def _too_late(name: str, transition: str, undo: str) -> InvalidInputError:
     return InvalidInputError(
         f"{name} was needed to {transition} the node: to change it, {undo} first"
     )
-
-
-def _declaration(item: Any) -> tuple[Any, ParameterDescriptor]:
-    descriptor = ParameterDescriptor(
-        description=item.metadata["description"],
-        read_only=item.metadata["settable"] is Settable.AT_START,
-    )
-    limits = item.metadata["limits"]
-    if limits and isinstance(item.default, int):
-        descriptor.integer_range = [IntegerRange(from_value=limits[0], to_value=limits[1], step=1)]
-    elif limits:
-        low, high = limits
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    # rclpy cannot tell of what an empty list is one; without a value it takes the type.
-    default = Parameter.Type.DOUBLE_ARRAY if item.default == () else item.default
-    return default, descriptor
-
-
-def _plain(value: Any) -> Any:
-    """The value of a parameter, with the array of numbers as a tuple, empty when not set."""
-    return tuple(value or ()) if value is None or isinstance(value, array.array | list) else value
