@@ -12,8 +12,8 @@ help:  ## Show this list
 setup:  ## Install system packages, Python packages, ROS 2 and the interfaces (into .venv)
 	@tools/setup.sh
 
-demo: setup  ## Recording to grasps over ROS 2, pictures and a table in demo/ (DATA=folder of frames)
-	.venv/bin/dense-desc demo $(if $(DATA),--data '$(DATA)')
+demo: setup  ## A simulated arm picks caps where it was taught on one: film, table (DATA=own frames)
+	.venv/bin/dense-desc $(if $(DATA),demo-learning --data '$(DATA)',demo)
 
 test: setup  ## Run the tests, a file on each processor
 	.venv/bin/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder

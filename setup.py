@@ -22,6 +22,7 @@ setup(
             "evaluation/*/*.html",
             "interfaces/*.msg",
             "labelling/page/*",
+            "nodes/fastdds.xml",
         ]
     },
     data_files=[
@@ -29,6 +30,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", glob("launch/*.py")),
         (f"share/{NAME}/config", glob("config/*.yaml") + glob("config/*.rviz")),
+        (f"share/{NAME}/config", [f"{NAME}/nodes/fastdds.xml"]),
         (f"share/{NAME}/config/train", glob("config/train/*.yaml")),
     ],
     install_requires=["setuptools"],
@@ -38,6 +40,7 @@ setup(
             "dense-desc = dense_desc_ros.cli:main",
             "descriptor_node = dense_desc_ros.nodes.descriptor_node:main",
             "pick_node = dense_desc_ros.nodes.pick_node:main",
+            "sim_cell = dense_desc_ros.nodes.sim_cell:main",
         ],
     },
 )

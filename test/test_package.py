@@ -55,7 +55,7 @@ def test_manifest_and_setup_agree(installed: Distribution) -> None:
     assert installed.version == dense_desc_ros.__version__
 
 
-@pytest.mark.parametrize("name", ["dense-desc", "descriptor_node"])
+@pytest.mark.parametrize("name", ["dense-desc", "descriptor_node", "pick_node", "sim_cell"])
 def test_console_scripts_resolve(installed: Distribution, name: str) -> None:
     (entry,) = installed.entry_points.select(group="console_scripts", name=name)
     assert callable(entry.load())
@@ -137,7 +137,7 @@ def test_colcon_installs_where_ros_looks(tmp_path: Path) -> None:
     prefix = tmp_path / "install" / "dense_desc_ros"
     assert (prefix / "share/ament_index/resource_index/packages/dense_desc_ros").is_file()
     assert (prefix / "share/dense_desc_ros/package.xml").is_file()
-    for script in ("dense-desc", "descriptor_node"):
+    for script in ("dense-desc", "descriptor_node", "pick_node", "sim_cell"):
         assert (prefix / "lib/dense_desc_ros" / script).stat().st_mode & 0o111
     for folder in ("launch", "config"):
         installed = prefix / "share/dense_desc_ros" / folder

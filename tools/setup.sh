@@ -21,6 +21,9 @@ SYSTEM_PACKAGES=(
   libegl1 libgl1-mesa-dri           # MuJoCo renders with them, without a display
 )
 
+# Tests look at pages in it. Ubuntu has it only as a snap; they are skipped there without another one.
+[ "$(. /etc/os-release 2>/dev/null && echo "${ID:-}")" != debian ] || SYSTEM_PACKAGES+=(chromium)
+
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2 && exit 1; }
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

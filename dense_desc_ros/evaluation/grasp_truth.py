@@ -1,12 +1,11 @@
 """Where a point registered on one object is on others, with its pose, and if it can be seen."""
 
 import numpy as np
-import numpy.typing as npt
-import open3d as o3d
 import torch
 
 from dense_desc_ros import se3
 from dense_desc_ros.camera import FloatArray
+from dense_desc_ros.data.canonical import blend, closest
 from dense_desc_ros.data.correspondences import CANONICAL_TOLERANCE
 from dense_desc_ros.data.mesh import Mesh
 from dense_desc_ros.errors import InvalidInputError
@@ -59,15 +58,15 @@ def transfer_pose(source: Mesh, target: Mesh, T_source_point: FloatArray) -> Flo
     rng = np.random.default_rng(0)
     faces = facing[rng.choice(len(facing), SAMPLES, p=areas / areas.sum())]
     shares = rng.dirichlet(np.ones(3), SAMPLES)  # evenly over a triangle
-    points = _blend(source.vertices[faces], shares)
+    points = blend(source.vertices[faces], shares)
     distances = np.linalg.norm(points - origin, axis=1)
     near = distances < PATCH
-    nearest, nearest_shares = _closest(source.vertices, facing, origin[None])
-    here = _blend(source.canonical[nearest], nearest_shares)
-    wanted = np.vstack([here, _blend(source.canonical[faces[near]], shares[near])])
-    matches, match_shares = _closest(target.canonical, target.faces, wanted)
-    gaps = np.linalg.norm(_blend(target.canonical[matches], match_shares) - wanted, axis=1)
-    counterparts = _blend(target.vertices[matches], match_shares)
+    nearest, nearest_shares = closest(source.vertices, facing, origin[None])
+    here = blend(source.canonical[nearest], nearest_shares)
+    wanted = np.vstack([here, blend(source.canonical[faces[near]], shares[near])])
+    matches, match_shares = closest(target.canonical, target.faces, wanted)
+    gaps = np.linalg.norm(blend(target.canonical[matches], match_shares) - wanted, axis=1)
+    counterparts = blend(target.vertices[matches], match_shares)
     good = gaps[1:] <= CANONICAL_TOLERANCE
     if gaps[0] > CANONICAL_TOLERANCE or good.sum() < LEAST_SAMPLES:
         return None
@@ -76,27 +75,6 @@ def transfer_pose(source: Mesh, target: Mesh, T_source_point: FloatArray) -> Flo
     pose = fit.numpy() @ T_source_point
     pose[:3, 3] = counterparts[0]
     return pose
-
-
-def _closest(
-    vertices: FloatArray, faces: npt.NDArray[np.int32], points: FloatArray
-) -> tuple[npt.NDArray[np.int32], FloatArray]:
-    """Corners (N, 3) of the triangles nearest to points (N, 3), and the shares (N, 3) of each."""
-    surface = o3d.t.geometry.RaycastingScene()
-    surface.add_triangles(
-        o3d.core.Tensor.from_numpy(vertices.astype(np.float32)),
-        o3d.core.Tensor.from_numpy(faces.astype(np.uint32)),
-    )
-    wanted = o3d.core.Tensor.from_numpy(points.astype(np.float32))
-    answer = surface.compute_closest_points(wanted)
-    uv = answer["primitive_uvs"].numpy().astype(float)
-    shares = np.column_stack([1 - uv.sum(axis=1), uv])
-    return faces[answer["primitive_ids"].numpy()], shares
-
-
-def _blend(corners: FloatArray, shares: FloatArray) -> FloatArray:
-    """Values (N, C) of the triangles' corners (N, 3, C), weighted by shares (N, 3)."""
-    return np.einsum("nkc,nk->nc", corners.astype(float), shares)
 
 
 def is_expected(scene: GraspScene, instance: Instance, T_camera_point: FloatArray) -> bool:

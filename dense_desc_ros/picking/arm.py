@@ -1,7 +1,7 @@
 """What picking needs of a robot: the interface that every arm implements, and how arms fail.
 
-All poses are those of the grasp frame (origin between the finger tips, z along the approach, y along
-the closing direction) in the robot's base frame, whose z is up.
+All poses are those of the grasp frame (origin between the finger tips, z along the approach, y
+along the closing direction) in the robot's base frame, whose z is up.
 """
 
 import enum

@@ -1,0 +1,1 @@
+"""How often objects are picked at the point that was registered, in the simulated cell."""
