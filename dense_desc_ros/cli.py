@@ -6,8 +6,9 @@ import typer
 
 from dense_desc_ros.commands.benchmark import benchmark
 from dense_desc_ros.commands.compare import compare
-from dense_desc_ros.commands.demo import demo
+from dense_desc_ros.commands.demo import demo, demo_learning
 from dense_desc_ros.commands.evaluate import evaluate
+from dense_desc_ros.commands.export import export
 from dense_desc_ros.commands.generate import generate
 from dense_desc_ros.commands.label import label
 from dense_desc_ros.commands.match import match
@@ -22,7 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (generate, train, evaluate, match, record, play, label, replay, compare, demo):
+LEARNING = (generate, train, evaluate, export, match)
+RECORDINGS = (record, play, label, replay, compare)
+for command in (*LEARNING, *RECORDINGS, demo, demo_learning):
     app.command()(command)
 app.add_typer(benchmark, name="benchmark")
 

@@ -1,8 +1,8 @@
-"""Dense descriptors of an image, and the model that computes them."""
+"""The model that computes descriptors of images, its files and its fingerprint."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,196 +15,20 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 from torch.nn import functional
 
-from dense_desc_ros import matching
 from dense_desc_ros.camera import PinholeCamera, check_image
+from dense_desc_ros.descriptor_map import DescriptorMap
 from dense_desc_ros.errors import DenseDescError, InvalidInputError, WeightsError
+from dense_desc_ros.export.onnx_network import FINGERPRINT, read_onnx
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.keypoints import Keypoints, expectations
-from dense_desc_ros.matching import Matches
-from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
+from dense_desc_ros.network import DescriptorNetwork, FeatureNetwork, NetworkConfig
 
-NEAR_TEMPERATURE = 0.05  # of similarities, in `match_near`
-FAR_OFF = 100.0  # of each number of a descriptor: exp(-distance²) to any real one is 0
-METRICS = ("cosine", "l2")
-LATER_FIELDS = ("keypoints", "input_stride")  # left out at their defaults: fingerprints stay
+__all__ = ["DescriptorMap", "DescriptorModel", "ModelConfig"]
 
-
-class DescriptorMap:
-    """The descriptors of one image: a vector for every pixel, kept at feature resolution.
-
-    Args:
-        features: (h, w, D) descriptors at feature resolution.
-        stride: image pixels per feature.
-        height, width: size of the image; h·stride and w·stride reach at least that far.
-        metric: "cosine", similarity in [-1, 1]; or "l2", similarity exp(-‖a - b‖²) in (0, 1], the
-            kernel of "Training Dense Object Nets: A Novel Approach" at temperature 1.
-    """
-
-    def __init__(
-        self, features: Tensor, stride: int, height: int, width: int, metric: str = "cosine"
-    ) -> None:
-        if metric not in METRICS:
-            raise InvalidInputError(f"unknown metric {metric!r}: use one of {METRICS}")
-        self.features = matching.at_least_two(features)
-        self.stride, self.height, self.width, self.metric = stride, height, width, metric
-
-    def sample(self, pixels: npt.ArrayLike) -> Tensor:
-        """Descriptors (K, D) at pixels (K, 2), given as (u, v); fractions are interpolated.
-
-        Raises:
-            InvalidInputError: a pixel that is not finite or not on the image.
-        """
-        uv = np.asarray(pixels, dtype=np.float32)
-        if uv.ndim != 2 or uv.shape[1] != 2:
-            raise InvalidInputError(f"pixels must be (K, 2), got shape {uv.shape}")
-        limits = np.array([self.width, self.height]) - 0.5
-        outside = ~np.all((uv >= -0.5) & (uv < limits), axis=1)  # also true for NaN
-        if outside.any():
-            u, v = uv[outside][0]
-            raise InvalidInputError(
-                f"pixel ({u:g}, {v:g}) is outside the {self.width}x{self.height} image"
-            )
-        points = torch.from_numpy(uv).to(self.features)
-        return matching.sample(self.features, points, self.stride)
-
-    @cached_property
-    def _norms(self) -> Tensor:
-        """By cell: inverse norms for "cosine", squared norms for "l2"; computed once a frame."""
-        squared = matching.squared_norms(self.features, self.stride)
-        return squared.clamp_min_(1e-12).rsqrt_() if self.metric == "cosine" else squared
-
-    @cached_property
-    def _own_norms(self) -> Tensor:
-        """The same of the features themselves."""
-        squared = torch.linalg.vecdot(self.features, self.features)
-        return squared.clamp_min_(1e-12).rsqrt_() if self.metric == "cosine" else squared
-
-    @cached_property
-    def _unit_features(self) -> Tensor:
-        return self.features * self._own_norms[..., None]
-
-    @cached_property
-    def _slacks(self) -> Tensor:
-        """By cell, how far values can lie above those at its corners; computed once a frame."""
-        return matching.slacks(self.features, self._norms, self.stride, self.metric)
-
-    def similarity(self, references: Tensor) -> Tensor:
-        """Similarity maps (K, H, W) of references (K, D) with the descriptor of every pixel.
-
-        Raises:
-            InvalidInputError: references of another length than this map's descriptors.
-        """
-        references = self._prepare(references)
-        size = self.stride, self.height, self.width
-        dots = matching.dot_products(self.features, references, *size)
-        norms = matching.as_image(self._norms, self.features, *size)
-        if self.metric == "cosine":
-            return dots.mul_(norms)
-        own = references.square().sum(dim=1)[:, None, None]
-        return dots.mul_(2).sub_(norms).sub_(own).clamp_max_(0).exp_()
-
-    def match(self, references: Tensor) -> Matches:
-        """The best pixel of the whole image, and its similarity, for each reference (K, D).
-
-        Raises:
-            InvalidInputError: references of another length than this map's descriptors.
-        """
-        references = self._prepare(references)
-        dots = matching.feature_dots(self.features, references)
-        size = self.stride, self.height, self.width
-        own, norms, slack = self._own_norms, self._norms, self._slacks
-        pixels, values = matching.find_best(dots, own, norms, slack, *size, self.metric)
-        if self.metric == "l2":
-            values = (values - references.square().sum(dim=1)).clamp_max(0).exp()
-        return Matches(pixels, values)
-
-    def feature_similarity(self, references: Tensor) -> Tensor:
-        """Similarity maps (K, h, w) of references (K, D) with the features themselves.
-
-        Raises:
-            InvalidInputError: references of another length than this map's descriptors.
-        """
-        references = self._prepare(references)
-        if self.metric == "cosine":
-            return matching.feature_dots(self._unit_features, references)
-        dots = matching.feature_dots(self.features, references)
-        squared = references.square().sum(dim=1)[:, None, None]
-        return (2 * dots - self._own_norms - squared).clamp_max(0).exp()
-
-    def without(self, features: Tensor) -> "DescriptorMap":
-        """The map in which some features, (h, w) bool, are like nothing."""
-        nothing = 0.0 if self.metric == "cosine" else FAR_OFF
-        kept = self.features.masked_fill(features[..., None], nothing)
-        return DescriptorMap(kept, self.stride, self.height, self.width, self.metric)
-
-    def match_features(self, references: Tensor, count: int = 1) -> Matches:
-        """The best places among the features: coarser than `match`, for many references at a time.
-
-        Args:
-            references: (K, D).
-            count: how many local maxima of each.
-
-        Returns:
-            `pixels` (K, count, 2), between the features by parabolas; `scores` (K, count), -inf
-            where there are fewer.
-
-        Raises:
-            InvalidInputError: references of another length than this map's descriptors.
-        """
-        similarity = self.feature_similarity(references)
-        return matching.find_feature_peaks(similarity, count, self.stride)
-
-    def match_near(self, references: Tensor, pixels: Tensor, radius: int) -> Matches:
-        """Where references are in the neighbourhood of pixels, between the features.
-
-        The mean of the features' places, weighted by exp(similarity / 0.05): where the surface
-        looks alike in all directions this strays less than the single best place.
-
-        Args:
-            references: (K, D).
-            pixels: (K, 2) around which each is looked for; also off the image.
-            radius: how far, in features, along u and v.
-
-        Returns:
-            `pixels` (K, 2), and `scores` (K,) of the best features.
-
-        Raises:
-            InvalidInputError: references of another length than this map's descriptors.
-        """
-        references = self._prepare(references)
-        features = self._unit_features if self.metric == "cosine" else self.features
-        around, centres = matching.windows(features, pixels, radius, self.stride)
-        similarity = torch.linalg.vecdot(around, references[:, None])
-        if self.metric == "l2":
-            similarity = (around - references[:, None]).square().sum(dim=2).neg().exp()
-        weights = (similarity / NEAR_TEMPERATURE).softmax(dim=1)
-        return Matches((weights[..., None] * centres).sum(dim=1), similarity.amax(dim=1))
-
-    def match_instances(
-        self, views: Tensor, count: int, radius: int, views_per_reference: Sequence[int] = ()
-    ) -> list[Matches]:
-        """For each reference up to `count` pixels, best first, more than `radius` px apart.
-
-        Args:
-            views: (K, D) descriptors.
-            count, radius: how many at most, and how far apart at least, in pixels.
-            views_per_reference: how many of the K consecutive descriptors are views of one
-                reference, whose best one counts at each pixel; each is its own if not given.
-        """
-        similarity = self.similarity(views)
-        if views_per_reference:
-            groups = similarity.split(list(views_per_reference))
-            similarity = torch.stack([group.amax(dim=0) for group in groups])
-        return matching.find_peaks(similarity, count, radius)
-
-    def _prepare(self, references: Tensor) -> Tensor:
-        dim = self.features.shape[-1]
-        if references.ndim != 2 or references.shape[1] != dim:
-            raise InvalidInputError(
-                f"references must be (K, {dim}) like this model's descriptors, "
-                f"got {tuple(references.shape)}"
-            )
-        return functional.normalize(references, dim=1) if self.metric == "cosine" else references
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DESCRIPTION = "dense_desc_ros"  # under which files have the configuration
+# Left out at their defaults, so that fingerprints stay.
+LATER_FIELDS = ("keypoints", "input_stride", "learned_scale")
 
 
 @dataclass(frozen=True)
@@ -238,41 +62,60 @@ class DescriptorModel:
         network: the network; it is set to inference mode.
         metric: how descriptors are compared, "cosine" or "l2".
         device: "cpu", "cuda", ... or "auto": a GPU when there is one.
+        precision: of the network, one of PRECISIONS; its features are float32 all the same.
     """
 
     def __init__(
-        self, network: DescriptorNetwork, metric: str = "cosine", device: str = "auto"
+        self,
+        network: FeatureNetwork,
+        metric: str = "cosine",
+        device: str = "auto",
+        precision: str = "float32",
     ) -> None:
+        if precision not in PRECISIONS:
+            raise InvalidInputError(f"unknown precision {precision!r}: use {', '.join(PRECISIONS)}")
         self.config = ModelConfig(network.config, metric)
         self.device = _pick_device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.notes: Mapping[str, str] = {}  # what its file says besides, for people
+        self._precision = PRECISIONS[precision]
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> "DescriptorModel":
-        """Read a safetensors file written by `save`.
+    def load(
+        cls, path: str | Path, device: str = "auto", precision: str = "float32"
+    ) -> "DescriptorModel":
+        """Read a safetensors file written by `save`, or what `dense-desc export` made of one.
+
+        The latter, an .onnx file, runs in ONNX Runtime, on the processor.
 
         Raises:
             WeightsError: the file is missing, truncated, or not of a model of this package.
+            InvalidInputError: an unknown device or precision; or an .onnx file, and a library for
+                it is missing, or another device or precision is asked for than it has.
         """
         path = Path(path)
-        try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (OSError, safetensors.SafetensorError) as error:
-            raise WeightsError(f"cannot read weights {path}: {error}") from error
-        if "dense_desc_ros" not in metadata:
+        exported = path.suffix == ".onnx"
+        if exported:
+            if device not in ("auto", "cpu") or precision != "float32":
+                raise InvalidInputError(
+                    f"{path} runs on the processor in float32: for device {device} and precision "
+                    f"{precision} take the safetensors file that it was exported from"
+                )
+            device = "cpu"
+        metadata, make_network = read_onnx(path) if exported else _read_safetensors(path)
+        if DESCRIPTION not in metadata:
             raise WeightsError(f"{path} holds no model of dense_desc_ros (no such metadata in it)")
         try:
-            config = ModelConfig.from_json(metadata["dense_desc_ros"])
-            network = DescriptorNetwork(config.network)
-            network.load_state_dict(tensors)
+            config = ModelConfig.from_json(metadata.pop(DESCRIPTION))
+            network = make_network(config.network)
+            fingerprint = metadata.pop(FINGERPRINT) if exported else ""
         except (KeyError, TypeError, ValueError, RuntimeError, DenseDescError) as error:
             reason = str(error).splitlines()[0]
             raise WeightsError(f"{path} does not fit its own description: {reason}") from error
-        model = cls(network, config.metric, device)
-        model.notes = {key: note for key, note in metadata.items() if key != "dense_desc_ros"}
+        model = cls(network, config.metric, device, precision)
+        if exported:
+            model.fingerprint = fingerprint
+        model.notes = metadata
         return model
 
     def save(self, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
@@ -282,13 +125,23 @@ class DescriptorModel:
             path: the file.
             notes: further metadata of it, beside those the model has already, for people; for
                 instance how it was trained.
+
+        Raises:
+            WeightsError: the model was exported, and does not have its weights any more.
         """
-        metadata = {**self.notes, **(notes or {}), "dense_desc_ros": self.config.to_json()}
+        if not isinstance(self.network, DescriptorNetwork):
+            raise WeightsError(
+                "an exported model cannot be saved: copy its file, or the one it was made from"
+            )
+        metadata = {**self.notes, **(notes or {}), DESCRIPTION: self.config.to_json()}
         write_atomically(Path(path), serialize(self._tensors(), metadata))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies weights and configuration: SHA-256, 64 hexadecimal digits."""
+        """Identifies weights and configuration: SHA-256, 64 hexadecimal digits.
+
+        An exported model has that of the weights it was exported from: references stay valid.
+        """
         digest = hashlib.sha256(self.config.to_json().encode())
         for name, tensor in sorted(self._tensors().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -321,7 +174,10 @@ class DescriptorModel:
     @torch.inference_mode()
     def forward(self, pixels: Tensor) -> Tensor:
         """The bare network: (1, D, h, w) features of preprocessed pixels (1, 3, H', W')."""
-        return self.network(pixels)
+        if self._precision is torch.float32:
+            return self.network(pixels)
+        with torch.autocast(self.device.type, self._precision):
+            return self.network(pixels).float()
 
     def wrap(self, features: Tensor, image: npt.NDArray[np.uint8]) -> DescriptorMap:
         """The map of features (1, D, h, w) that `forward` gave for an image (H, W, 3)."""
@@ -350,6 +206,25 @@ class DescriptorModel:
             name: tensor.detach().cpu().contiguous()
             for name, tensor in self.network.state_dict().items()
         }
+
+
+def _read_safetensors(
+    path: Path,
+) -> tuple[dict[str, str], Callable[[NetworkConfig], FeatureNetwork]]:
+    """The metadata of a weights file, and what makes its network."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"cannot read weights {path}: {error}") from error
+
+    def make_network(config: NetworkConfig) -> DescriptorNetwork:
+        network = DescriptorNetwork(config)
+        network.load_state_dict(tensors)
+        return network
+
+    return metadata, make_network
 
 
 def _pick_device(name: str) -> torch.device:

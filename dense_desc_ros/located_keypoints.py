@@ -10,7 +10,7 @@ from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.grasping.surface import measure_points
 from dense_desc_ros.keypoints import expectations
-from dense_desc_ros.network import DescriptorNetwork
+from dense_desc_ros.network import FeatureNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class LocatedKeypoints:
 
 @torch.inference_mode()
 def locate_keypoints(
-    network: DescriptorNetwork, frame: RgbdFrame, descriptors: DescriptorMap
+    network: FeatureNetwork, frame: RgbdFrame, descriptors: DescriptorMap
 ) -> LocatedKeypoints:
     """The keypoints of a network in a frame that it has described, wherever it believes them.
 

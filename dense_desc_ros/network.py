@@ -10,18 +10,25 @@ and N depths.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dense_desc_ros.backbones import (
+    RESNETS,
+    STRIDES,
+    TIMM,
+    TimmBackbone,
+    is_backbone,
+    make_resnet,
+    resnet_channels,
+)
 from dense_desc_ros.errors import InvalidInputError
 
-STAGE_CHANNELS = {4: 64, 8: 128, 16: 256, 32: 512}
 # Probabilities must become sharp: at a learning rate of 1e-3 weights alone need 10 times as long.
 LOGIT_GAIN = 10.0
-BACKBONES = ("resnet18", "resnet34")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -30,12 +37,15 @@ class NetworkConfig:
     """What rebuilds a network.
 
     Attributes:
-        backbone: a torchvision ResNet of basic blocks, "resnet18" or "resnet34".
+        backbone: "resnet18", "resnet34" or "resnet50" of torchvision, or "timm:" and the name of a
+            model of timm.
         output_stride: image pixels per feature; 4, 8, 16 or 32 times `input_stride`.
         descriptor_dim: D, the length of a descriptor.
         keypoints: N, how many keypoints the heads find; 0 is a network without heads.
         input_stride: image pixels, along each side, that are averaged to one of the backbone's
             input; 2 takes a quarter of the time.
+        learned_scale: descriptors have a length that is learnt, as objectives by L2 need; else
+            every channel has variance one.
     """
 
     backbone: str = "resnet18"
@@ -43,13 +53,16 @@ class NetworkConfig:
     descriptor_dim: int = 64
     keypoints: int = 0
     input_stride: int = 1
+    learned_scale: bool = False
 
     def __post_init__(self) -> None:
-        if self.backbone not in BACKBONES:
-            raise InvalidInputError(f"unknown backbone {self.backbone!r}: use one of {BACKBONES}")
+        if not is_backbone(self.backbone):
+            raise InvalidInputError(
+                f"unknown backbone {self.backbone!r}: use one of {', '.join(RESNETS)}, or timm:NAME"
+            )
         if not 1 <= self.input_stride <= 8:
             raise InvalidInputError(f"input_stride {self.input_stride} is not in 1..8")
-        strides = tuple(self.input_stride * stride for stride in STAGE_CHANNELS)
+        strides = tuple(self.input_stride * stride for stride in STRIDES)
         if self.output_stride not in strides:
             raise InvalidInputError(
                 f"output stride {self.output_stride} is not one of {strides}, "
@@ -68,52 +81,19 @@ class NetworkConfig:
     @property
     def coarsest_stride(self) -> int:
         """Image pixels per feature of the backbone's last stage: sizes must be multiples of it."""
-        return max(STAGE_CHANNELS) * self.input_stride
+        return max(STRIDES) * self.input_stride
 
 
-class DescriptorNetwork(nn.Module):
-    """Images to low-resolution descriptors.
+class FeatureNetwork(nn.Module):
+    """What gives features (B, D, h, w) of images (B, 3, H, W), and has the heads for keypoints.
 
     Args:
-        config: what to build.
-        pretrained: start the backbone from torchvision's ImageNet weights (fetched by torchvision).
+        config: what it is.
     """
 
-    def __init__(self, config: NetworkConfig, pretrained: bool = False) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        resnet = torchvision.models.get_model(
-            config.backbone, weights="DEFAULT" if pretrained else None
-        )
-        self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
-        self.stages = nn.ModuleList([resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4])
-        stride = config.pyramid_stride
-        self.pyramid = FeaturePyramid(stride) if stride < max(STAGE_CHANNELS) else None
-        channels = FeaturePyramid.WIDTH if self.pyramid else STAGE_CHANNELS[32]
-        # Centred and of equal variance, descriptors differ from the first step on: contrastive
-        # losses otherwise spend most of a short training on leaving the state where all are alike.
-        self.projection = nn.Sequential(
-            nn.Conv2d(channels, config.descriptor_dim, kernel_size=1, bias=False),
-            nn.BatchNorm2d(config.descriptor_dim, affine=False),
-        )
-        if config.keypoints:
-            self.spatial_head = nn.Conv2d(config.descriptor_dim, config.keypoints, kernel_size=1)
-            self.depth_head = nn.Conv2d(config.descriptor_dim, config.keypoints, kernel_size=1)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Descriptors (B, D, ceil(H/s), ceil(W/s)) of RGB images (B, 3, H, W) in [0, 1]."""
-        if self.config.input_stride > 1:
-            images = functional.avg_pool2d(images, self.config.input_stride)
-        x = self.stem((images - self.mean) / self.std)
-        stages = []
-        for stage in self.stages:
-            x = stage(x)
-            stages.append(x)
-        return self.projection(self.pyramid(stages) if self.pyramid else x)
 
     def keypoint_maps(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Spatial logits and depths, each (B, N, h, w), of features (B, D, h, w).
@@ -130,16 +110,98 @@ class DescriptorNetwork(nn.Module):
         features = functional.normalize(features, dim=1) * features.shape[1] ** 0.5
         return LOGIT_GAIN * self.spatial_head(features), self.depth_head(features).exp()
 
+    def _make_heads(self) -> None:
+        dim, keypoints = self.config.descriptor_dim, self.config.keypoints
+        if keypoints:
+            self.spatial_head = nn.Conv2d(dim, keypoints, kernel_size=1)
+            self.depth_head = nn.Conv2d(dim, keypoints, kernel_size=1)
+
+
+class DescriptorNetwork(FeatureNetwork):
+    """Images to low-resolution descriptors.
+
+    Args:
+        config: what to build.
+        pretrained: start the backbone from published weights, which its library fetches: ImageNet's
+            from torchvision, others from the Hugging Face hub.
+        backbone_weights: or from this safetensors file.
+
+    Raises:
+        InvalidInputError: the backbone needs timm, which is not there or has no such model.
+        WeightsError: the backbone's weights do not fit.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        pretrained: bool = False,
+        backbone_weights: Path | None = None,
+    ) -> None:
+        super().__init__(config)
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+        if config.backbone.startswith(TIMM):
+            name = config.backbone.removeprefix(TIMM)
+            self.backbone = TimmBackbone(name, config.pyramid_stride, pretrained, backbone_weights)
+            maps, mean, std = self.backbone.channels, self.backbone.mean, self.backbone.std
+        else:
+            resnet = make_resnet(config.backbone, pretrained, backbone_weights)
+            self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
+            self.stages = nn.ModuleList(
+                [resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4]
+            )
+            maps = resnet_channels(config.backbone)
+        maps = {stride: n for stride, n in maps.items() if stride >= config.pyramid_stride}
+        self.pyramid = FeaturePyramid(list(maps.values())) if len(maps) > 1 else None
+        channels = FeaturePyramid.WIDTH if self.pyramid else maps[max(maps)]
+        # Centred and of equal variance, descriptors differ from the first step on: contrastive
+        # losses otherwise spend most of a short training on leaving the state where all are alike.
+        normalisation = nn.BatchNorm2d(config.descriptor_dim, affine=config.learned_scale)
+        if config.learned_scale:
+            # So that two places picked at random are at a distance of about one at first.
+            nn.init.constant_(normalisation.weight, (2 * config.descriptor_dim) ** -0.5)
+        self.projection = nn.Sequential(
+            nn.Conv2d(channels, config.descriptor_dim, kernel_size=1, bias=False), normalisation
+        )
+        self._make_heads()
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Descriptors (B, D, ceil(H/s), ceil(W/s)) of RGB images (B, 3, H, W) in [0, 1]."""
+        if self.config.input_stride > 1:
+            images = functional.avg_pool2d(images, self.config.input_stride)
+        maps = self._backbone_maps((images - self.mean) / self.std)
+        return self.projection(self.pyramid(maps) if self.pyramid else maps[-1])
+
+    def backbone_parts(self) -> list[nn.Module]:
+        """What belongs to the backbone."""
+        timm = self.config.backbone.startswith(TIMM)
+        return [self.backbone] if timm else [self.stem, self.stages]
+
+    def _backbone_maps(self, x: Tensor) -> list[Tensor]:
+        if self.config.backbone.startswith(TIMM):
+            return self.backbone(x)
+        x, maps = self.stem(x), []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
 
 class FeaturePyramid(nn.Module):
-    """Merges the stages of a ResNet top-down, from stride 32 to the wanted one."""
+    """Merges a backbone's maps top-down, from stride 32 to the wanted one.
+
+    Args:
+        channels: of the maps, fine to coarse.
+    """
 
     WIDTH = 128
 
-    def __init__(self, output_stride: int) -> None:
+    def __init__(self, channels: list[int]) -> None:
         super().__init__()
-        strides = [s for s in STAGE_CHANNELS if s >= output_stride]
-        self.laterals = nn.ModuleList(nn.Conv2d(STAGE_CHANNELS[s], self.WIDTH, 1) for s in strides)
+        self.laterals = nn.ModuleList(nn.Conv2d(n, self.WIDTH, 1) for n in channels)
         self.smooth = nn.Sequential(
             nn.Conv2d(self.WIDTH, self.WIDTH, 3, padding=1, bias=False),
             nn.BatchNorm2d(self.WIDTH),
@@ -147,7 +209,7 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, stages: list[Tensor]) -> Tensor:
-        """Features (B, WIDTH, h, w) at the output stride from the four stages, fine to coarse."""
+        """Features (B, WIDTH, h, w) at the output stride from all maps, fine to coarse."""
         merged = None
         for lateral, stage in zip(
             reversed(self.laterals), reversed(stages[-len(self.laterals) :]), strict=True

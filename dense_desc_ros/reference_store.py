@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dense_desc_ros.errors import ReferenceStoreError
-from dense_desc_ros.files import write_atomically
+from dense_desc_ros.files import remove_leftovers, write_atomically
 from dense_desc_ros.references import Reference, check_name
+
+MAX_REFERENCES = 1000  # more are a fault of the caller, and would fill memory and disk
 
 
 class ReferenceStore:
@@ -34,6 +36,7 @@ class ReferenceStore:
         self._lock = threading.RLock()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.folder)
             files = sorted(self.folder.glob(f"*{self.SUFFIX}"))
         except OSError as error:
             raise ReferenceStoreError(f"cannot use reference folder {folder}: {error}") from error
@@ -86,7 +89,7 @@ class ReferenceStore:
 
         Raises:
             ReferenceStoreError: made by other weights; or a file that cannot be used (of another
-                model, corrupt) has this name, and would be lost.
+                model, corrupt) has this name, and would be lost; or there are MAX_REFERENCES.
             OSError: it could not be written; the old one is untouched.
         """
         self._check_fingerprint(reference)
@@ -95,6 +98,10 @@ class ReferenceStore:
             if name in self.problems:
                 raise ReferenceStoreError(
                     f"{self.problems[name]}. Remove it first, or use another name or folder"
+                )
+            if name not in self._references and len(self) >= MAX_REFERENCES:
+                raise ReferenceStoreError(
+                    f"there are {MAX_REFERENCES} references, as many as there may be: remove some"
                 )
             write_atomically(self._path(name), reference.to_bytes())
             self._references[name] = reference

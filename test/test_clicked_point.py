@@ -1,7 +1,7 @@
 """Clicks into RViz's point cloud, over the real topic, become references."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +21,7 @@ from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.nodes.clicked_point import NAME_PARAMETER, TOPIC, ClickedPoints
 from dense_desc_ros.nodes.conversions import point_message
+from dense_desc_ros.nodes.health import Health
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
 
@@ -35,6 +36,7 @@ class Backend:
     pipeline: GraspPipeline
     pose: FloatArray | None = None
     result: FrameResult | None = None
+    health: Health = field(default_factory=Health)
 
     def run(self, work: Callable[[], Any]) -> Any:
         return work()

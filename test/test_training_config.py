@@ -62,7 +62,7 @@ def test_the_keypoint_configuration_is_the_papers():
         (SMALL.replace("{}", "{weights: {silhouette: big}}"), "keypoint.weights.silhouette must"),
         (SMALL.replace("{keypoints: 4}", "{backbone: vgg}"), "network: unknown backbone 'vgg'"),
         (SMALL.replace("{keypoints: 4}", "{}"), "network.keypoints is 0"),
-        (SMALL.replace("keypoint: {}", ""), "ntxent, keypoint or canonical must be given"),
+        (SMALL.replace("keypoint: {}", ""), "at least one objective must be given"),
         (SMALL + "initial_weights: w\npretrained: true", "initial_weights take the place"),
         ("", "exactly one of pictures and twins"),
         ("- 5", "the file must be a table"),

@@ -207,7 +207,91 @@ def benchmark_soak(
     _show_verdict(soak(frames, references, out, seed), as_json)
 
 
+@benchmark.command("storm")
+def benchmark_storm(
+    messages: Annotated[int, typer.Option(help="Sent, bad and good together.")] = 10000,
+    seed: Annotated[int, typer.Option(help="Fixes their order.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Whether the node survives malformed frames, requests, parameters, clicks and transitions.
+
+    It must count each as what it is, go on with good frames, and neither grow nor write anywhere
+    but into its folder of references: else the exit code is 1.
+    """
+    from dense_desc_ros.evaluation.endurance.storm import storm
+
+    _show_verdict(storm(messages, seed), as_json)
+
+
+@benchmark.command("kills")
+def benchmark_kills(
+    times: Annotated[int, typer.Option(help="How often the node is killed.")] = 100,
+    seed: Annotated[int, typer.Option(help="Fixes what is registered, and when kills come.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Whether what the node acknowledged survives kills (SIGKILL) during registrations.
+
+    Nothing may be lost or unreadable, nor when files cannot be written: else the exit code is 1.
+    """
+    from dense_desc_ros.evaluation.endurance.kills import kills
+
+    _show_verdict(kills(times, seed), as_json)
+
+
 def _show_verdict(result: dict[str, Any], as_json: bool) -> None:
     show(result, [{"figure": key, "value": value} for key, value in result.items()], as_json)
     if not result["passed"]:
         raise typer.Exit(1)
+
+
+@benchmark.command("transport")
+def benchmark_transport(
+    frames: Annotated[int, typer.Option(help="For each setting.")] = 150,
+    rate: Annotated[float, typer.Option(help="Frames a second.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """RGB-D frames of 640x480 from process to process: what is lost, how late the rest is.
+
+    For senders with and without room for images in shared memory (docs/speed.md), reliable and
+    best-effort, and the depths of the receiver's history.
+    """
+    from dense_desc_ros.evaluation.benchmark_transport import benchmark_transport as run
+
+    result = run(frames, rate)
+    show(result, result["results"], as_json)
+
+
+@benchmark.command("stream")
+def benchmark_stream(
+    weights: Annotated[Path | None, typer.Option(help="Random ones if not given.")] = None,
+    frames: Annotated[int, typer.Option(help="Frames sent.")] = 600,
+    rate: Annotated[float, typer.Option(help="Frames a second.")] = 30.0,
+    best_effort: Annotated[
+        bool, typer.Option("--best-effort", help="As most camera drivers send; else reliable.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """The node behind a camera faster than its network: what comes to it, how old its answers are.
+
+    How old the newest published answer is when it comes, is counted in forward passes too.
+    """
+    from dense_desc_ros.evaluation.benchmark_stream import benchmark_stream as run
+
+    result = run(weights, frames, rate, not best_effort)
+    show(result, [result], as_json)
+
+
+@benchmark.command("forward")
+def benchmark_forward(
+    weights: Annotated[Path | None, typer.Option(help="Random ones if not given.")] = None,
+    backbone: Annotated[str, typer.Option(help="Of random weights.")] = "resnet34",
+    output_stride: Annotated[int, typer.Option(help="Of random weights.")] = 32,
+    threads: Annotated[list[int], typer.Option(help="Repeatable.")] = [1, 2],  # noqa: B006
+    repeats: Annotated[int, typer.Option(help="The median of so many runs, in turns.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Ways to run a network on one picture of 480x640: torch's, and other runtimes installed."""
+    from dense_desc_ros.evaluation.benchmark_forward import benchmark_forward as run
+
+    result = run(weights, backbone, output_stride, threads, repeats)
+    show(result, result["results"], as_json)

@@ -10,8 +10,8 @@ from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.evaluation.report import RESULTS
 from dense_desc_ros.evaluation.splits import SPLITS
+from dense_desc_ros.training.config import OBJECTIVES
 
-OBJECTIVES = ("ntxent", "keypoint", "canonical")
 SHOWN = ("auc", "auc_std", "auc_cosine", "median_px")
 # "Training Dense Object Nets: A Novel Approach" (2023): AUC of PCK@k on novel views, by D.
 PAPER_AUC = {

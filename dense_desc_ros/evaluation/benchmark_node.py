@@ -4,30 +4,26 @@ The node is started as on a robot, in a ROS graph of its own, and gets RGB-D fra
 answers. Its own diagnostics tell what each stage took, the bare network forward among them.
 """
 
-import os
 import statistics
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 from dense_desc_interfaces.msg import Pixel
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
-from dense_desc_ros.descriptors import DescriptorModel
+from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.errors import DenseDescError
-from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
+from dense_desc_ros.evaluation.node_under_test import node_under_test
+from dense_desc_ros.evaluation.walls import Wall
+from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.nodes.client import DescriptorClient
-from dense_desc_ros.nodes.graph import running_node
 
 WARM_UP = 10  # frames
 SCENES = 8  # different pictures, shown in turn
 STEP = 8  # px that they are apart
-DEPTH = 0.8  # m
 TIMEOUT = 120.0  # s for anything that the node is waited for
 STAGES = ("wait", "forward", "matching", "grasp", "messages", "total")
 
@@ -60,27 +56,19 @@ def benchmark_node(
     Raises:
         DenseDescError: unusable weights, or the node does not answer.
     """
-    with tempfile.TemporaryDirectory(prefix="benchmark_node_") as name:
-        folder = Path(name)
-        if weights is None:
-            weights = folder / "weights.safetensors"
-            random_network = DescriptorNetwork(network or NetworkConfig())
-            DescriptorModel(random_network, device="cpu").save(weights)
-        DescriptorModel.load(weights, device="cpu")  # here a fault in it is told at once
-        parameters = {
-            "weights": weights.resolve(),
-            "references": folder / "references",
-            "min_score": -100.0,  # whatever is found is grasped, and so takes its time
-        }
-        with running_node(parameters, folder / "log", f"/benchmark_{os.getpid()}") as client:
-            return _measure(client, references, frames, size)
+    # Whatever is found is grasped, and so takes its time.
+    with node_under_test(weights, network, min_score=-100.0) as node:
+        return _measure(node.client, references, frames, size)
 
 
 def _measure(
     client: DescriptorClient, references: int, frames: int, size: tuple[int, int]
 ) -> dict[str, float]:
-    client.wait_until_connected(TIMEOUT)
-    scenes = [_scene(number, size) for number in range(SCENES)]
+    wall = Wall(size, margin=SCENES * STEP)
+    scenes = [
+        wall.frame(STEP * (number % 4), STEP * (number // 4), np.random.default_rng(number))
+        for number in range(SCENES)
+    ]
     _show(client, scenes[0], 0)
     for index in range(references):
         u, v = np.random.default_rng(index).uniform((20, 20), (size[1] - 20, size[0] - 20))
@@ -111,23 +99,6 @@ def _measure(
         "references": references,
         "threads": int(end["threads"]),
     }
-
-
-def _scene(number: int, size: tuple[int, int]) -> RgbdFrame:
-    """A textured wall, moved a little by each number; the camera does not measure all of it."""
-    height, width = size
-    blobs = np.random.default_rng(0).integers(
-        0, 256, (height // 16, width // 16, 3), dtype=np.uint8
-    )
-    extent = (width + SCENES * STEP, height + SCENES * STEP)
-    wall = cv2.resize(blobs, extent, interpolation=cv2.INTER_CUBIC)
-    left, top = STEP * (number % 4), STEP * (number // 4)
-    image = np.array(wall[top : top + height, left : left + width], np.uint8)
-    generator = np.random.default_rng(number)
-    depth = (DEPTH + generator.normal(0, 0.001, size)).astype(np.float32)
-    depth[generator.random(size) < 0.02] = np.nan
-    camera = PinholeCamera(width, width, (width - 1) / 2, (height - 1) / 2, width, height)
-    return RgbdFrame(image, depth, camera, frame_id="camera_color_optical_frame")
 
 
 def _show(client: DescriptorClient, scene: RgbdFrame, index: int) -> tuple[float, int]:

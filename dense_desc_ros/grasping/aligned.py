@@ -20,7 +20,7 @@ from dense_desc_ros.grasping.grasp import NotFound, PointPose
 from dense_desc_ros.grasping.poses import Correspondences, find_poses
 from dense_desc_ros.grasping.surface import measure_points
 from dense_desc_ros.keypoints import expectations
-from dense_desc_ros.network import DescriptorNetwork
+from dense_desc_ros.network import FeatureNetwork
 from dense_desc_ros.references import Reference
 
 
@@ -39,7 +39,7 @@ class SeenKeypoints:
 
     def __init__(
         self,
-        network: DescriptorNetwork,
+        network: FeatureNetwork,
         frame: RgbdFrame,
         descriptors: DescriptorMap,
     ) -> None:

@@ -20,6 +20,7 @@ from dense_desc_ros.grasping.support import REACH, choose_support
 from dense_desc_ros.grasping.surface import fit_surface
 from dense_desc_ros.references import Level, Reference, check_transform
 
+MAX_VIEWS = 100  # of a reference: more only cost time and memory
 FARTHEST_GRASP = 0.3  # m from the point; what is taught further away is a mistake in units or frame
 SAME_SIZE = (1.0, 1.0)
 MOST_REST = 0.9  # of `own`: more is another object of the kind in the picture, and tells nothing
@@ -95,7 +96,15 @@ def merged(
 
     The new surroundings are added where the stored ones are recognised in the new view, which tells
     how the two views' frames of the point lie to each other.
+
+    Raises:
+        InvalidInputError: there are MAX_VIEWS already.
     """
+    if len(stored.descriptors) >= MAX_VIEWS:
+        raise InvalidInputError(
+            f"{stored.name} has {MAX_VIEWS} views, as many as a reference may have: register it "
+            "anew, without append, or another name"
+        )
     views = torch.cat([stored.descriptors, new.reference.descriptors])
     support, remark = stored.support, "its surroundings are too unlike the stored ones to be added"
     if len(stored.support) and len(new.reference.support):

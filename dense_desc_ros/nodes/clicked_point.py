@@ -40,12 +40,18 @@ class ClickedPoints:
         self._node.destroy_subscription(self._subscription)
 
     def _clicked(self, click: PointStamped) -> None:
+        self._backend.health.requested()
         try:
             self._log.info(self._backend.run(lambda: self._register(click)))
         except (DenseDescError, OSError) as error:
-            self._log.warning(f"click refused: {shortened(error)}")
-        except Exception:
-            self._log.error(traceback.format_exc())
+            self._refuse("click", error)
+        except Exception as error:
+            self._refuse("internal", f"internal error: {error!r}", traceback.format_exc())
+
+    def _refuse(self, kind: str, reason: object, details: str = "") -> None:
+        text = shortened(reason)
+        if self._backend.health.request_refused(kind, text):
+            self._log.warning(f"click refused: {text}\n{details}".rstrip())
 
     def _register(self, click: PointStamped) -> str:
         newest, pipeline = self._backend.newest(), self._backend.pipeline

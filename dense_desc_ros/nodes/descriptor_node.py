@@ -22,6 +22,7 @@ from rclpy.signals import (
 )
 
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
+from dense_desc_ros.nodes.shared_memory import make_room_for_images
 
 if TYPE_CHECKING:
     from dense_desc_ros.nodes.node import DescriptorNode
@@ -78,6 +79,7 @@ def _obeying_signals() -> Iterator[Callable[["DescriptorNode"], None]]:
 def _initialise(arguments: list[str] | None) -> None:
     # What rcl itself logs when it cannot read a parameter file says less than its exception.
     set_logger_level("rcl", LoggingSeverity.FATAL)
+    make_room_for_images()
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
@@ -89,7 +91,10 @@ def _initialise(arguments: list[str] | None) -> None:
 def _load() -> "DescriptorNode":
     from dense_desc_ros.nodes.node import DescriptorNode  # slow, so only where signals are obeyed
 
-    return DescriptorNode()
+    try:
+        return DescriptorNode()
+    except RuntimeError as error:  # of rcl: among others, what is wrong with its security
+        raise InvalidInputError(f"cannot join the ROS graph: {error}") from error
 
 
 def _spin(node: "DescriptorNode") -> None:

@@ -11,11 +11,13 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from dense_desc_ros.nodes.frame_worker import FrameWorker
+from dense_desc_ros.nodes.rates import WINDOW, Counts, Rates
 from dense_desc_ros.nodes.synchronizer import SynchronizerCounts
 
 PERIOD = 1.0  # s
 SILENCE = 5.0  # s without a message after which an input counts as silent
 LISTED_PROBLEMS = 10
+LATE = 95  # percentile of the latencies that a limit is for: single late frames are no trouble
 
 
 class InputWatch:
@@ -54,6 +56,7 @@ class Diagnostics:
         self._topics: Mapping[str, str] = {}
         self._inputs: InputWatch | None = None  # while no frames are expected
         self._start = 0.0
+        self._rates = Rates()
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady time, since that of a simulation or a recording may stand still.
         self._timer = node.create_timer(
@@ -79,6 +82,7 @@ class Diagnostics:
         }
         self._topics = topics
         self._inputs = InputWatch(complaints, self._worker.synchronizer.counts)
+        self._rates = Rates()
         self._start = time.monotonic()
         try:
             yield
@@ -87,6 +91,10 @@ class Diagnostics:
 
     def _publish(self) -> None:
         counts = self._worker.synchronizer.counts
+        processed = self._worker.health.frames
+        self._rates.note(
+            time.monotonic(), Counts(counts.color, counts.paired, counts.dropped, processed)
+        )
         level, message = self._state(counts)
         status = DiagnosticStatus(
             level=level,
@@ -107,9 +115,34 @@ class Diagnostics:
                 return DiagnosticStatus.ERROR, error
             if problem := self._worker.pose_problem:
                 return DiagnosticStatus.WARN, problem
+            if excess := self._excess():
+                return DiagnosticStatus.WARN, excess
         if problems := list(self._worker.pipeline.store.problems.values()):
             return DiagnosticStatus.WARN, f"{len(problems)} unusable references: {problems[0]}"
         return DiagnosticStatus.OK, "working" if self._inputs else "inactive"
+
+    def _excess(self) -> str:
+        """What is beyond its limit, or ""."""
+        health, limits = self._worker.health, self._worker.parameters
+        if 0 < limits.warn_latency < (late := health.latency(LATE)):
+            return (
+                f"late: {100 - LATE} % of the grasps come {late:.2f} s after their frame or later, "
+                f"warn_latency is {limits.warn_latency:g} s: set largest_side, use a GPU or a "
+                "smaller model, or register less"
+            )
+        if (dropped := self._rates.dropped) > limits.warn_dropped:
+            return (
+                f"{dropped:.0%} of the frames of {WINDOW:g} s were dropped for newer ones, "
+                f"warn_dropped is {limits.warn_dropped:.0%}: lower the rate of the camera, or set "
+                "largest_side"
+            )
+        if (invalid := health.invalid_depth) > limits.warn_invalid_depth:
+            return (
+                f"{invalid:.0%} of the pixels have no depth, warn_invalid_depth is "
+                f"{limits.warn_invalid_depth:.0%}: check the depth camera, its range, and its "
+                "alignment to colour"
+            )
+        return ""
 
     def _waiting(self, inputs: InputWatch, counts: SynchronizerCounts) -> str:
         """What is waited for, or ""; logged if it does not come soon."""
@@ -135,6 +168,10 @@ class Diagnostics:
             "paired": str(counts.paired),
             "dropped": str(counts.dropped),
             "unsynchronised": str(counts.unsynchronised),
+            "input_hz": f"{self._rates.input_hz:.2f}",
+            "output_hz": f"{self._rates.output_hz:.2f}",
+            "dropped_share": f"{self._rates.dropped:.3f}",
+            "invalid_depth_share": f"{self._worker.health.invalid_depth:.3f}",
             **self._worker.health.values(),
             "references": str(len(store)),
             "reference_problems": str(len(problems)),

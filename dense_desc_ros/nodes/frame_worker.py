@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
 from rclpy.node import Node
 
 from dense_desc_ros.camera import FloatArray, RgbdFrame
@@ -45,6 +46,7 @@ class FrameWorker:
         synchronizer: where frames are taken from.
         is_active: whether there may be frames.
         pose_problem: why the camera's pose is not known, or "".
+        parameters: their values now.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class FrameWorker:
         results: ResultPublishers,
         views: ViewPublishers,
     ) -> None:
-        self._node, self._parameters = node, parameters
+        self._node, self.parameters = node, parameters
         self.pipeline, self._pose = pipeline, pose
         self._results, self._views = results, views
         self.health = Health()
@@ -80,7 +82,7 @@ class FrameWorker:
             transforms: tell where the depth camera is, if the parameters do not.
         """
         self._transforms = transforms
-        self.synchronizer.with_depth_info = not self._parameters.aligned_depth
+        self.synchronizer.with_depth_info = not self.parameters.aligned_depth
         self.is_active = True
         try:
             yield
@@ -101,7 +103,7 @@ class FrameWorker:
         self.synchronizer.slop_ns = _nanoseconds(parameters.sync_slop)
         if parameters.camera_pose:
             self._pose = FixedPose(parameters.base_frame, parameters.camera_pose)
-        self._parameters = parameters
+        self.parameters = parameters
 
     def refuse(self, kind: str, reason: object, details: str = "") -> None:
         """Count a frame or message that cannot be used, and log it, but not too often."""
@@ -115,7 +117,7 @@ class FrameWorker:
         return self._thread.submit(work).result()
 
     def read(self, messages: RgbdMessages) -> RgbdFrame:
-        return read_frame(messages, self._parameters)
+        return read_frame(messages, self.parameters)
 
     def newest(self) -> FrameResult:
         if not self.is_active:
@@ -154,8 +156,8 @@ class FrameWorker:
         start = time.perf_counter()
         now_ns = self._node.get_clock().now().nanoseconds
         stamp_ns = stamp_to_ns(messages.color.header.stamp)
-        check_age(stamp_ns, now_ns, self._parameters.max_frame_age)
-        frame = read_frame(messages, self._parameters, self._transforms)
+        check_age(stamp_ns, now_ns, self.parameters.max_frame_age)
+        frame = read_frame(messages, self.parameters, self._transforms)
         read = time.perf_counter()
         frame_id, pose = self.camera_pose(frame)
         result = self._newest = self.pipeline.process(frame, pose)
@@ -171,7 +173,8 @@ class FrameWorker:
                 matching=result.timings.matching,
                 grasp=result.timings.grasp,
                 total=end - messages.arrived,
-            )
+            ),
+            invalid_depth=float(np.isnan(frame.depth).mean()),
         )
         self._results.publish_pictures(result)
         self._views.publish(result, grasps, pose, self.pipeline)

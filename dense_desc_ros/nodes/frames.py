@@ -20,6 +20,8 @@ from dense_desc_ros.nodes.synchronizer import RgbdMessages
 from dense_desc_ros.nodes.transforms import Transforms, UnknownPoseError
 from dense_desc_ros.rectification import DistortedCamera
 
+LONGEST_FRAME_ID = 256  # characters; it is given back with every grasp
+
 
 class UnusableFrameError(InvalidInputError):
     """A frame that cannot be used. `kind` is one word to count it under, the text says why."""
@@ -44,6 +46,8 @@ def read_frame(
             where its depth was taken from.
     """
     try:
+        kind = "frame_id"
+        _check_frame_id(messages.color.header.frame_id)
         kind = "color"
         image = image_from_message(messages.color)
         kind = "depth"
@@ -90,6 +94,13 @@ def check_age(stamp_ns: int, now_ns: int, max_age: float) -> None:
             "stale",
             f"the image is stamped {when} but max_frame_age is {max_age:g} s: synchronise the "
             "clocks, set use_sim_time for recordings, or raise max_frame_age",
+        )
+
+
+def _check_frame_id(name: str) -> None:
+    if len(name) > LONGEST_FRAME_ID:
+        raise InvalidInputError(
+            f"the colour image's frame_id has {len(name)} characters, more than {LONGEST_FRAME_ID}"
         )
 
 

@@ -12,6 +12,7 @@ import rclpy
 
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.nodes.client import DescriptorClient, start_node
+from dense_desc_ros.nodes.shared_memory import PROFILES_FILE, make_room_for_images
 
 LOG_END = 500  # characters of the node's log that an error shows
 
@@ -70,8 +71,9 @@ def private_graph() -> Iterator[None]:
         "ROS_DOMAIN_ID": str(random.SystemRandom().randrange(1, 101)),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }
-    before = {name: os.environ.get(name) for name in graph}
+    before = {name: os.environ.get(name) for name in (*graph, PROFILES_FILE)}
     os.environ.update(graph)
+    make_room_for_images()
     rclpy.init()
     try:
         yield
@@ -79,6 +81,6 @@ def private_graph() -> Iterator[None]:
         rclpy.try_shutdown()
         for name, value in before.items():
             if value is None:
-                os.environ.pop(name)
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value

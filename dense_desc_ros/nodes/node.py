@@ -144,7 +144,8 @@ def _load_pipeline(parameters: NodeParameters) -> GraspPipeline:
         raise WeightsError("the parameter weights is not set: give the file of a model")
     settings = parameters.settings
     torch.set_num_threads(parameters.threads or ALL_THREADS)
-    model = DescriptorModel.load(Path(parameters.weights).expanduser(), parameters.device)
+    weights = Path(parameters.weights).expanduser()
+    model = DescriptorModel.load(weights, parameters.device, parameters.precision)
     store = ReferenceStore(Path(parameters.references).expanduser(), model.fingerprint)
     return GraspPipeline(model, store, settings)
 

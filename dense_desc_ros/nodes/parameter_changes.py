@@ -10,6 +10,7 @@ from rclpy.parameter import Parameter
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.nodes.conversions import matrix_from_values
 from dense_desc_ros.nodes.declaring import declare, plain
+from dense_desc_ros.nodes.health import shortened
 from dense_desc_ros.nodes.parameters import NodeParameters, Settable
 from dense_desc_ros.references import check_name
 
@@ -86,7 +87,7 @@ def watch_parameters(
         try:
             check(changed(changes))
         except DenseDescError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            return SetParametersResult(successful=False, reason=shortened(error))
         return SetParametersResult(successful=True)
 
     def accept(changes: list[Parameter]) -> None:

@@ -44,7 +44,10 @@ class NodeParameters:
         settable=Settable.AT_START,
     )
     weights: str = _parameter(
-        "", "File of the model (safetensors).", settable=Settable.UNCONFIGURED
+        "",
+        "File of the model: safetensors, or the .onnx file that `dense-desc export` made of it, "
+        "which is faster on processors.",
+        settable=Settable.UNCONFIGURED,
     )
     references: str = _parameter(
         "~/.ros/dense_desc_ros/references",
@@ -61,6 +64,11 @@ class NodeParameters:
         "Processor cores that the network may use; 0: as many as there are.",
         (0, 256),
         Settable.UNCONFIGURED,
+    )
+    precision: str = _parameter(
+        "float32",
+        "Of the network on a GPU: float32, or bfloat16 or float16, which take less time there.",
+        settable=Settable.UNCONFIGURED,
     )
     method: str = _parameter(
         PipelineSettings.method,
@@ -174,6 +182,21 @@ class NodeParameters:
         "Topic of PoseStamped with the pose of the camera optical frame in base_frame, for cameras "
         "that move on robots without tf2.",
         settable=Settable.UNCONFIGURED,
+    )
+    warn_latency: float = _parameter(
+        2.0,
+        "Diagnostics warn when one in twenty grasps comes later after its frame, s; 0: never.",
+        (0.0, 3600.0),
+    )
+    warn_dropped: float = _parameter(
+        0.9,
+        "Diagnostics warn when a greater share of frames is dropped for newer ones; 1: never.",
+        (0.0, 1.0),
+    )
+    warn_invalid_depth: float = _parameter(
+        0.8,
+        "Diagnostics warn when a greater share of pixels has no depth; 1: never.",
+        (0.0, 1.0),
     )
     clicked_name: str = _parameter(
         "",

@@ -21,6 +21,7 @@ from rosgraph_msgs.msg import Clock
 
 from dense_desc_ros.data.bags import BagReader, Topic
 from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.nodes.shared_memory import make_room_for_images
 
 NANOSECONDS = 1_000_000_000
 QUEUE_DEPTH = 10
@@ -64,6 +65,7 @@ def play(
         length = (reader.end_ns - reader.start_ns) / NANOSECONDS if reader.message_count else 0.0
         if not 0 <= start <= length:
             raise InvalidInputError(f"cannot start at {start} s: {bag} lasts {length:.3f} s")
+        make_room_for_images()
         with (
             suppress(KeyboardInterrupt),  # the usual way to end it
             _signals_as_interrupts(),

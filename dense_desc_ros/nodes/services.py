@@ -27,7 +27,7 @@ from dense_desc_ros.nodes.conversions import (
     pose_matrix,
     reference_info,
 )
-from dense_desc_ros.nodes.health import shortened
+from dense_desc_ros.nodes.health import Health, shortened
 from dense_desc_ros.nodes.synchronizer import RgbdMessages
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
 
@@ -38,6 +38,7 @@ class Backend(Protocol):
     """What the services need of the node."""
 
     pipeline: GraspPipeline
+    health: Health
 
     def run(self, work: Callable[[], T]) -> T:
         """Do work on the thread of the model, after what it is doing now, and return its result."""
@@ -80,20 +81,28 @@ class Services:
 
     def _answering(self, answer: Callable[[Any, Any], str]) -> Callable[[Any, Any], Any]:
         """The service callback of a method that fills a response and says what it did."""
+        kind = answer.__name__.lstrip("_")
 
         def callback(request: Any, response: Any) -> Any:
+            self._backend.health.requested()
             try:
                 response.message = self._backend.run(lambda: answer(request, response))
                 response.success = True
             except (DenseDescError, OSError) as error:
-                response.message = shortened(error)
-                self._log.warning(f"request refused: {response.message}")
+                response.message = self._refuse(kind, error)
             except Exception as error:
-                response.message = shortened(f"internal error: {error!r}")
-                self._log.error(traceback.format_exc())
+                reason = f"internal error: {error!r}"
+                response.message = self._refuse("internal", reason, traceback.format_exc())
             return response
 
         return callback
+
+    def _refuse(self, kind: str, reason: object, details: str = "") -> str:
+        """Count and, but not too often, log a request that cannot be answered; its reason."""
+        text = shortened(reason)
+        if self._backend.health.request_refused(kind, text):
+            self._log.warning(f"request refused ({kind}): {text}\n{details}".rstrip())
+        return text
 
     def _register(
         self, request: RegisterReference.Request, response: RegisterReference.Response
@@ -148,6 +157,7 @@ class Services:
     def _list(
         self, request: ListReferences.Request, response: ListReferences.Response
     ) -> ListReferences.Response:
+        self._backend.health.requested()
         response.references = [reference_info(r) for r in self._backend.pipeline.store]
         return response
 

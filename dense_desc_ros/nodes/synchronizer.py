@@ -94,11 +94,12 @@ class Synchronizer:
         return self._add_info("depth_info", message)
 
     def clear(self) -> None:
-        """Forget all images. Intrinsics stay: the camera may not send them again."""
+        """Give all images up. Intrinsics stay: the camera may not send them again."""
         with self._lock:
+            self._counts["dropped"] += self._newest is not None
             self._newest = None
-            for waiting in self._waiting.values():
-                waiting.clear()
+            for kind in self._waiting:
+                self._give_up(kind)
 
     def take(self) -> RgbdMessages | None:
         """The newest complete frame, once; None if there is none since the last time."""

@@ -11,9 +11,20 @@ from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.training.objectives.canonical import CanonicalConfig
+from dense_desc_ros.training.objectives.class_aware import ClassAwareConfig
+from dense_desc_ros.training.objectives.contrastive import ContrastiveConfig
+from dense_desc_ros.training.objectives.distribution import DistributionConfig
+from dense_desc_ros.training.objectives.guided import GuidedConfig
 from dense_desc_ros.training.objectives.keypoint import KeypointConfig
 from dense_desc_ros.training.objectives.ntxent import NtxentConfig
+from dense_desc_ros.training.objectives.optimal import OptimalConfig
 
+BY_COSINE = ("ntxent", "guided", "keypoint", "canonical")
+BY_L2 = ("contrastive", "class_aware", "distribution", "optimal")
+OBJECTIVES = BY_COSINE + BY_L2
+OF_PICTURES = ("ntxent", "contrastive", "distribution")  # which plain pictures are enough for
+OF_MASKS = ("keypoint", "contrastive", "class_aware")
+OF_CANONICAL = ("guided", "canonical", "optimal")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SMALLEST_CROP = 64
 
@@ -45,7 +56,7 @@ class TwinsConfig:
         crop: (height, width) of a view, pixels; multiples of 32 times network.input_stride.
         scale: pixels of a view to a pixel of the data set's pictures.
         other_instances: share of pairs that show two instances; their correspondences come from
-            canonical surface coordinates, so this is for NT-Xent.
+            canonical surface coordinates.
         backgrounds: folder of pictures to put behind objects; drawn ones if not given.
         augmentation: how views differ from the data set's pictures.
     """
@@ -115,10 +126,14 @@ class TrainingConfig:
 
     Attributes:
         pictures, twins: where views come from; one of them.
-        ntxent, keypoint, canonical: what is optimised; the sum, if several are given. The last two
-            need twins.
+        ntxent, guided, keypoint, canonical, contrastive, class_aware, distribution, optimal: what
+            is optimised, see `training.objectives`; the sum, if several are given. The first four
+            compare descriptors by cosine, the others by L2. All but ntxent, contrastive and
+            distribution need twins.
         network: what is trained.
-        pretrained: start the backbone from torchvision's ImageNet weights, if they can be had.
+        pretrained: start the backbone from published weights, if they can be had.
+        backbone_weights: or from this safetensors file.
+        frozen: leave the backbone as it is, and train the rest.
         initial_weights: weights file of an earlier training to start from; parts of it that this
             network has not, or of another size, are left out.
         optimisation: how.
@@ -129,10 +144,17 @@ class TrainingConfig:
     pictures: PicturesConfig | None = None
     twins: TwinsConfig | None = None
     ntxent: NtxentConfig | None = None
+    guided: GuidedConfig | None = None
     keypoint: KeypointConfig | None = None
     canonical: CanonicalConfig | None = None
+    contrastive: ContrastiveConfig | None = None
+    class_aware: ClassAwareConfig | None = None
+    distribution: DistributionConfig | None = None
+    optimal: OptimalConfig | None = None
     network: NetworkConfig = NetworkConfig()
     pretrained: bool = False
+    backbone_weights: str | None = None
+    frozen: bool = False
     initial_weights: str | None = None
     optimisation: OptimisationConfig = OptimisationConfig()
     validation: ValidationConfig | None = None
@@ -141,8 +163,20 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if (self.pictures is None) == (self.twins is None):
             raise InvalidInputError("exactly one of pictures and twins must be given")
-        if not (self.ntxent or self.keypoint or self.canonical):
-            raise InvalidInputError("ntxent, keypoint or canonical must be given")
+        if not self.objectives:
+            raise InvalidInputError(
+                f"at least one objective must be given: {', '.join(OBJECTIVES)}"
+            )
+        if len({name in BY_L2 for name in self.objectives}) > 1:
+            raise InvalidInputError(
+                f"{' and '.join(self.objectives)} compare descriptors in different ways: combine "
+                f"those of {', '.join(BY_COSINE)} or those of {', '.join(BY_L2)}"
+            )
+        if self.network.learned_scale != (self.metric == "l2"):
+            raise InvalidInputError(
+                f"network.learned_scale is for {', '.join(BY_L2)}, which need it, and not for "
+                f"{', '.join(BY_COSINE)}"
+            )
         if (self.keypoint is not None) != (self.network.keypoints > 0):
             raise InvalidInputError(
                 f"network.keypoints is {self.network.keypoints}: "
@@ -151,13 +185,39 @@ class TrainingConfig:
         whole = self.network.coarsest_stride
         if self.twins and any(side % whole for side in self.twins.crop):
             raise InvalidInputError(f"twins: crop {self.twins.crop} must be multiples of {whole}")
-        for name in ("keypoint", "canonical"):
-            if getattr(self, name) and not self.twins:
-                raise InvalidInputError(f"{name} needs twins: pictures alone do not tell enough")
-        if self.pretrained and self.initial_weights:
-            raise InvalidInputError("initial_weights take the place of pretrained ones: set one")
+        if self.pictures and (others := [o for o in self.objectives if o not in OF_PICTURES]):
+            raise InvalidInputError(f"{others[0]} needs twins: pictures alone do not tell enough")
+        if sum(map(bool, (self.pretrained, self.backbone_weights, self.initial_weights))) > 1:
+            raise InvalidInputError(
+                "initial_weights take the place of pretrained ones and of backbone_weights: set one"
+            )
         if self.keypoint and self.twins and self.twins.other_instances:
             raise InvalidInputError("twins.other_instances must be 0 for keypoint")
+
+    @property
+    def objectives(self) -> list[str]:
+        """The names of those that are given."""
+        return [name for name in OBJECTIVES if getattr(self, name)]
+
+    @property
+    def metric(self) -> str:
+        """How the descriptors are to be compared."""
+        return "l2" if self.objectives[0] in BY_L2 else "cosine"
+
+    @property
+    def points(self) -> int:
+        """Correspondences in a pair; 0 if no objective needs any."""
+        return max(getattr(getattr(self, name), "points", 0) for name in self.objectives)
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether an objective tells objects from backgrounds by masks."""
+        return any(name in OF_MASKS for name in self.objectives)
+
+    @property
+    def needs_canonical(self) -> bool:
+        """Whether an objective learns from canonical coordinates."""
+        return any(name in OF_CANONICAL for name in self.objectives)
 
     @property
     def crop(self) -> tuple[int, int]:

@@ -59,7 +59,7 @@ def _open_pairs(config: TrainingConfig) -> Pairs:
         paths = find_images(config.pictures.path)
         return lambda first, length: AugmentedPairs(paths, config, first, length)
     assert config.twins
-    canonical = config.canonical is not None or config.twins.other_instances > 0
+    canonical = config.needs_canonical or config.twins.other_instances > 0
     frames = _open_frames(config.twins.path, canonical)
     backgrounds = find_images(config.twins.backgrounds) if config.twins.backgrounds else []
     return lambda first, length: TwinPairs(frames, backgrounds, config, first, length)

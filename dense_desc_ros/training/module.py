@@ -1,6 +1,8 @@
 """The training step and the validation step, as a Lightning module."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import lightning
 import numpy as np
@@ -15,8 +17,17 @@ from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.config import TrainingConfig
 from dense_desc_ros.training.objectives import Batch, Objective, SumOfObjectives
 from dense_desc_ros.training.objectives.canonical import CanonicalObjective
+from dense_desc_ros.training.objectives.class_aware import ClassAwareObjective
+from dense_desc_ros.training.objectives.contrastive import ContrastiveObjective
+from dense_desc_ros.training.objectives.distribution import DistributionObjective
+from dense_desc_ros.training.objectives.guided import GuidedObjective
 from dense_desc_ros.training.objectives.keypoint import KeypointObjective
 from dense_desc_ros.training.objectives.ntxent import NtxentObjective
+from dense_desc_ros.training.objectives.optimal import (
+    OptimalConfig,
+    OptimalObjective,
+    surface_points,
+)
 
 VALIDATION_METRIC = "validation_auc"
 
@@ -28,6 +39,14 @@ class DescriptorTraining(lightning.LightningModule):
         super().__init__()
         self.network, self.config = network, config
         self.objective = make_objective(config)
+        if config.frozen:
+            for part in network.backbone_parts():
+                part.requires_grad_(False)
+
+    def on_train_start(self) -> None:
+        if self.config.frozen:  # its batch statistics stay as they are, too
+            for part in self.network.backbone_parts():
+                part.eval()
 
     def on_fit_start(self) -> None:
         # On the CPU, gradients in full precision take a tenth longer that way.
@@ -45,7 +64,8 @@ class DescriptorTraining(lightning.LightningModule):
 
     def snapshot(self) -> DescriptorModel:
         """A model with the weights as they are now, which leaves those in training alone."""
-        return DescriptorModel(copy.deepcopy(self.network), device=str(self.device))
+        network = copy.deepcopy(self.network)
+        return DescriptorModel(network, self.config.metric, str(self.device))
 
     def on_validation_epoch_start(self) -> None:
         self._validated = self.snapshot()
@@ -64,8 +84,9 @@ class DescriptorTraining(lightning.LightningModule):
         del self._validated  # a whole network
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        decayed = [p for p in self.parameters() if p.ndim > 1]
-        others = [p for p in self.parameters() if p.ndim <= 1]  # biases and normalisation
+        trained = [p for p in self.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.ndim > 1]
+        others = [p for p in trained if p.ndim <= 1]  # biases and normalisation
         settings = self.config.optimisation
         optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}],
@@ -83,12 +104,32 @@ class DescriptorTraining(lightning.LightningModule):
 
 
 def make_objective(config: TrainingConfig) -> Objective:
-    """What a configuration asks for: one objective, or the sum of several."""
-    parts: dict[str, Objective] = {}
-    if config.ntxent:
-        parts["ntxent"] = NtxentObjective(config.ntxent)
-    if config.keypoint:
-        parts["keypoint"] = KeypointObjective(config.keypoint)
-    if config.canonical:
-        parts["canonical"] = CanonicalObjective(config.canonical, config.network.descriptor_dim)
+    """What a configuration asks for: one objective, or the sum of several.
+
+    Raises:
+        DataError: optimal descriptors are asked for, of data that do not show what they need.
+    """
+    parts = {name: MAKERS[name](getattr(config, name), config) for name in config.objectives}
     return SumOfObjectives(parts) if len(parts) > 1 else parts.popitem()[1]
+
+
+def _make_optimal(settings: OptimalConfig, config: TrainingConfig) -> Objective:
+    assert config.twins
+    points = surface_points(config.twins.path)
+    return OptimalObjective(settings, points, config.network.descriptor_dim)
+
+
+MAKERS: dict[str, Callable[[Any, TrainingConfig], Objective]] = {
+    "ntxent": lambda settings, _: NtxentObjective(settings),
+    "guided": lambda settings, config: GuidedObjective(
+        settings, config.network.descriptor_dim, config.optimisation.steps
+    ),
+    "keypoint": lambda settings, _: KeypointObjective(settings),
+    "canonical": lambda settings, config: CanonicalObjective(
+        settings, config.network.descriptor_dim
+    ),
+    "contrastive": lambda settings, _: ContrastiveObjective(settings),
+    "class_aware": lambda settings, _: ClassAwareObjective(settings),
+    "distribution": lambda settings, _: DistributionObjective(settings),
+    "optimal": _make_optimal,
+}

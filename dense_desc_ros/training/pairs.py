@@ -23,7 +23,7 @@ class AugmentedPairs(Dataset):
 
     Args:
         paths: the pictures.
-        config: of the training; with `pictures` and `ntxent`.
+        config: of the training; with `pictures`, and an objective of points.
         first: number of the first pair, counted from the start of the training.
         length: how many follow, itself included.
     """
@@ -36,13 +36,13 @@ class AugmentedPairs(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         number = self.first + index
-        source, ntxent = self.config.pictures, self.config.ntxent
-        assert source and ntxent
+        source = self.config.pictures
+        assert source
         rng = np.random.default_rng((self.config.seed, number))
         chosen = rng.integers(len(self.paths), size=2)
         picture, other = (_read_picture(self.paths[i]) for i in chosen)
         augmentation = source.augmentation.at_strength(strength(number, self.config))
-        pair = sample_pair(picture, other, source.crop, ntxent.points, augmentation, rng)
+        pair = sample_pair(picture, other, source.crop, self.config.points, augmentation, rng)
         return {
             "images": as_images(pair.image_a, pair.image_b),
             "pixels": torch.from_numpy(np.stack([pair.pixels_a, pair.pixels_b])),

@@ -14,8 +14,9 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from dense_desc_ros.backbones import TIMM
 from dense_desc_ros.descriptors import DescriptorModel
-from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.errors import DataError, InvalidInputError, WeightsError
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.config import TrainingConfig
 from dense_desc_ros.training.data import EPOCH_STEPS, TrainingData
@@ -25,6 +26,7 @@ from dense_desc_ros.training.waiting import DataClock
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "config.json"
 CHECKPOINT, BEST_CHECKPOINT = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
+PUBLISHED = {False: "ImageNet", True: "timm's"}
 ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 
 log = logging.getLogger(__name__)
@@ -77,7 +79,7 @@ def train(
         max_time=timedelta(minutes=max_minutes) if max_minutes else None,
         gradient_clip_val=1.0,
         logger=TensorBoardLogger(out, name="tensorboard", version=""),
-        callbacks=[*callbacks, DataClock(), RichProgressBar()],
+        callbacks=[*callbacks, DataClock(), RichProgressBar(console_kwargs={"stderr": True})],
         reload_dataloaders_every_n_epochs=1,
         limit_val_batches=1.0 if config.validation else 0,
         check_val_every_n_epoch=_epochs_between_validations(config),
@@ -96,7 +98,7 @@ def train(
     if trainer.is_global_zero:
         _take_best(network, out / BEST_CHECKPOINT)
         notes = {"training": config.to_json(), "steps": str(trainer.global_step)}
-        DescriptorModel(network, device="cpu").save(weights, notes)
+        DescriptorModel(network, config.metric, device="cpu").save(weights, notes)
     return weights
 
 
@@ -128,16 +130,20 @@ def _prepare(config: TrainingConfig, out: Path, resume: bool) -> Path | None:
 
 def _make_network(config: TrainingConfig, checkpoint: Path | None) -> DescriptorNetwork:
     """A network, and a line in the log that says what its weights are."""
+    timm = config.network.backbone.startswith(TIMM)
     if checkpoint:
         log.info("going on from %s", checkpoint)
     elif config.pretrained:
         try:
             network = DescriptorNetwork(config.network, pretrained=True)
-        except (OSError, RuntimeError) as error:  # no connection; a damaged download
-            log.warning("ImageNet weights cannot be had (%s)", error)
+        except (OSError, RuntimeError, WeightsError) as error:  # no connection; damaged
+            log.warning("%s weights cannot be had (%s)", PUBLISHED[timm], error)
         else:
-            log.info("the backbone starts from ImageNet weights")
+            log.info("the backbone starts from %s weights", PUBLISHED[timm])
             return network
+    elif config.backbone_weights:
+        log.info("the backbone starts from %s", config.backbone_weights)
+        return DescriptorNetwork(config.network, backbone_weights=Path(config.backbone_weights))
     network = DescriptorNetwork(config.network)
     if config.initial_weights and not checkpoint:
         _start_from(network, Path(config.initial_weights))

@@ -26,10 +26,12 @@ VALIDATION_POINTS, VALIDATION_SEED = 32, 1
 class TwinPairs(Dataset):
     """Augmented twin views, the same ones for the same seed and number.
 
-    An item is a dictionary: `images` (2, 3, h, w) uint8; and for NT-Xent `pixels` (2, N, 2)
-    float32, where pixels[0, n] and pixels[1, n] show the same surface point; for keypoints
-    `intrinsics` (2, 3, 3) and `T_object_camera` (2, 4, 4) float32, and `masks` (2, h, w) bool; for
-    the regression of canonical coordinates `canonical` (2, h, w, 3) float32, NaN off the object.
+    An item is a dictionary: `images` (2, 3, h, w) uint8, and what the objectives need. By points,
+    `pixels` (2, N, 2) float32, where pixels[0, n] and pixels[1, n] show the same surface point; by
+    keypoints, `intrinsics` (2, 3, 3) and `T_object_camera` (2, 4, 4) float32; by canonical
+    coordinates, `canonical` (2, h, w, 3) float32, NaN off the object; `masks` (2, h, w) bool of the
+    object; and its class `labels` (2,), the same one for all if instances are matched with each
+    other, else the object's number.
 
     Args:
         frames: the data set.
@@ -76,19 +78,23 @@ class TwinPairs(Dataset):
         )
 
     def _draw(self, number: int, rng: np.random.Generator) -> dict[str, Tensor] | None:
-        ntxent = self.config.ntxent
         canonical = rng.random() < self.twins.other_instances
         chosen = self._two_frames(number, canonical, rng)
         a, b = (self._view(index, number, rng) for index in chosen)
         if min(a.mask.mean(), b.mask.mean()) < SMALLEST_MASK:
             return None
         item = {"images": as_images(a.image, b.image)}
-        if self.config.canonical:
+        if self.config.needs_masks:
+            item["masks"] = torch.from_numpy(np.stack([a.mask, b.mask]))
+        if self.config.class_aware:
+            category = self.twins.other_instances > 0
+            item["labels"] = torch.tensor([0 if category else v.object_id for v in (a, b)])
+        if self.config.needs_canonical:
             item["canonical"] = _canonical(a, b)
         if self.config.keypoint:
             item |= _geometry(a, b)
-        if ntxent:
-            pixels = correspondences(a, b, ntxent.points, rng, canonical)
+        if self.config.points:
+            pixels = correspondences(a, b, self.config.points, rng, canonical)
             if pixels is None:
                 return None
             item["pixels"] = pixels
@@ -171,7 +177,6 @@ def _geometry(a: PosedFrame, b: PosedFrame) -> dict[str, Tensor]:
     return {
         "intrinsics": _tensor(np.stack([a.camera.matrix, b.camera.matrix])),
         "T_object_camera": _tensor(np.stack([a.T_object_camera, b.T_object_camera])),
-        "masks": torch.from_numpy(np.stack([a.mask, b.mask])),
     }
 
 

@@ -26,6 +26,9 @@ class DataClock(Callback):
         """Of all time so far, the part spent waiting for data."""
         return self._waited / max(self._waited + self._worked, 1e-9)
 
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._since = time.monotonic()  # the first epoch of a resumed run is not announced
+
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._since = time.monotonic()
 

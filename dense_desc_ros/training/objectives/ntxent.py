@@ -39,10 +39,15 @@ class NtxentObjective:
     """NT-Xent of corresponding pixels with all features of both views as negatives.
 
     The batch holds `pixels` (B, 2, N, 2), where [b, 0, n] and [b, 1, n] show the same point.
+
+    Args:
+        config: settings.
+        temperature: takes the place of the settings' one, where that is learnt.
     """
 
-    def __init__(self, config: NtxentConfig) -> None:
+    def __init__(self, config: NtxentConfig, temperature: Tensor | None = None) -> None:
         self.config = config
+        self.temperature = config.temperature if temperature is None else temperature
 
     def __call__(
         self, network: DescriptorNetwork, features: Tensor, batch: Batch
@@ -55,11 +60,13 @@ class NtxentObjective:
             negatives = features.flatten(2).transpose(1, 2).unflatten(0, (-1, 2)).flatten(1, 2)
             stride = network.config.output_stride
             near = near_features(pixels, features.shape[-2:], stride, self.config.exclusion)
-            loss = ntxent(a, b, negatives, near, self.config.temperature)
+            loss = ntxent(a, b, negatives, near, self.temperature)
         return {"loss": loss, "accuracy": retrieval_accuracy(a.detach(), b.detach())}
 
 
-def ntxent(a: Tensor, b: Tensor, negatives: Tensor, excluded: Tensor, temperature: float) -> Tensor:
+def ntxent(
+    a: Tensor, b: Tensor, negatives: Tensor, excluded: Tensor, temperature: float | Tensor
+) -> Tensor:
     """NT-Xent of corresponding descriptors, averaged over all of them as anchors.
 
     For an anchor z_i with its counterpart z_j and negatives z_k,

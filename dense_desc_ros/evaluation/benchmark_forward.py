@@ -1,0 +1,123 @@
+"""The ways to run a network on one picture: their times, taken in turns, and how far they agree."""
+
+import importlib.util
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torch.fx.experimental.optimization import fuse
+
+from dense_desc_ros.descriptors import DescriptorModel
+from dense_desc_ros.export.onnx_network import import_library
+from dense_desc_ros.export.onnx_writer import export_onnx, made_picture
+from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
+
+BASELINE = "torch"  # as the node runs safetensors: channels last, float32
+Forward = Callable[[Tensor], Tensor]
+
+
+def benchmark_forward(
+    weights: Path | None, backbone: str, output_stride: int, threads: list[int], repeats: int
+) -> dict[str, Any]:
+    """Measure a picture of 480x640 on the processor.
+
+    Args:
+        weights: of the model; None takes random ones.
+        backbone, output_stride: of random ones.
+        threads: how many to use.
+        repeats: each time is the median of so many; all ways take turns.
+
+    Returns:
+        `results`: for each number of threads and each way `ms`, `speedup` over BASELINE, and
+        `largest_difference` of any feature from it, over the greatest of them; and
+        `preprocessing_ms`, from pixels to the network's input.
+    """
+    if weights:
+        model = DescriptorModel.load(weights, "cpu")
+    else:
+        network = DescriptorNetwork(NetworkConfig(backbone, output_stride))
+        model = DescriptorModel(network, device="cpu")
+    before = torch.get_num_threads()
+    results: list[dict[str, Any]] = []
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "network.onnx"
+            export_onnx(model, file)
+            for count in threads:
+                torch.set_num_threads(count)
+                results += _measure(model, file, count, repeats)
+            picture = made_picture()
+            preprocessing = [_seconds(model.preprocess, picture) for _ in range(repeats)]
+    finally:
+        torch.set_num_threads(before)
+    return {"results": results, "preprocessing_ms": 1e3 * statistics.median(preprocessing)}
+
+
+def _measure(
+    model: DescriptorModel, file: Path, threads: int, repeats: int
+) -> list[dict[str, Any]]:
+    ways = _ways(model, file, threads)
+    pixels = model.preprocess(made_picture())
+    features = {name: forward(pixels) for name, forward in ways.items()}  # warms up and compiles
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in track(range(repeats), f"{threads} threads", console=Console(stderr=True)):
+        for name, forward in ways.items():
+            times[name].append(_seconds(forward, pixels))
+    expected = features[BASELINE]
+    baseline = statistics.median(times[BASELINE])
+    return [
+        {
+            "threads": threads,
+            "way": name,
+            "ms": 1e3 * statistics.median(times[name]),
+            "speedup": baseline / statistics.median(times[name]),
+            "largest_difference": float(
+                (features[name] - expected).abs().max() / expected.abs().max()
+            ),
+        }
+        for name in ways
+    ]
+
+
+def _ways(model: DescriptorModel, file: Path, threads: int) -> dict[str, Forward]:
+    network = model.network
+    folded = fuse(deepcopy(network)).to(memory_format=torch.channels_last)
+    planar = deepcopy(network).to(memory_format=torch.contiguous_format)
+    compiled = torch.compile(deepcopy(network))
+    half = DescriptorModel(deepcopy(network), device="cpu", precision="bfloat16")
+    ways: dict[str, Forward] = {
+        BASELINE: model.forward,
+        "torch, channels first": lambda pixels: planar(pixels.contiguous()),
+        "torch, batch-norm folded": folded,
+        "torch, bfloat16": half.forward,
+        "torch.compile": compiled,
+        "onnxruntime": DescriptorModel.load(file).forward,
+    }
+    if importlib.util.find_spec("openvino"):
+        ways["openvino"] = _openvino(file, threads)
+    return {name: torch.no_grad()(forward) for name, forward in ways.items()}
+
+
+def _openvino(file: Path, threads: int) -> Forward:
+    openvino = import_library("openvino")
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    compiled = openvino.Core().compile_model(file, "CPU", options)
+    return lambda pixels: torch.from_numpy(compiled(pixels.numpy())["features"].copy())
+
+
+def _seconds(work: Callable[[Any], object], argument: object) -> float:
+    start = time.perf_counter()
+    work(argument)
+    return time.perf_counter() - start

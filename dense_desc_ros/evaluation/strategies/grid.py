@@ -1,0 +1,218 @@
+"""The grid of a benchmark of training strategies: what is trained, on what, and for how long."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dense_desc_ros.data.generate_scene import GenerateConfig
+from dense_desc_ros.data.twin_augmentation import TwinAugmentationConfig
+from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.network import NetworkConfig
+from dense_desc_ros.training.config import (
+    BY_L2,
+    OptimisationConfig,
+    TrainingConfig,
+    TwinsConfig,
+)
+from dense_desc_ros.training.objectives.canonical import CanonicalConfig
+from dense_desc_ros.training.objectives.class_aware import ClassAwareConfig
+from dense_desc_ros.training.objectives.contrastive import ContrastiveConfig
+from dense_desc_ros.training.objectives.distribution import DistributionConfig
+from dense_desc_ros.training.objectives.guided import GuidedConfig
+from dense_desc_ros.training.objectives.keypoint import KeypointConfig
+from dense_desc_ros.training.objectives.ntxent import NtxentConfig
+from dense_desc_ros.training.objectives.optimal import OptimalConfig
+
+POINTS = 256  # correspondences in a pair
+TRAIN, NOVEL, UNSEEN, CLUTTER = "train", "novel", "unseen", "clutter"  # data sets
+DATA_OF_SPLIT = {
+    "novel-view": NOVEL,
+    "cross-instance": UNSEEN,
+    "clutter": CLUTTER,
+    "absent": CLUTTER,
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is generated, trained and evaluated.
+
+    Attributes:
+        picture: width and height of rendered pictures, pixels.
+        instances: caps to train on, and as many others for two unseen instances.
+        views, test_views: of each, for training and for each evaluation.
+        crop: (height, width) of a view, pixels.
+        backbone, output_stride: of the network.
+        keypoints: of the objective that trains some.
+        steps, batch_size: of every training.
+        dims: D, lengths of descriptors.
+        seeds: trainings at `seeds_dim`; of the other dims there is one.
+        pairs: of pictures, in each evaluation.
+    """
+
+    picture: tuple[int, int]
+    instances: int
+    views: int
+    test_views: int
+    crop: tuple[int, int]
+    backbone: str
+    output_stride: int
+    keypoints: int
+    steps: int
+    batch_size: int
+    dims: tuple[int, ...]
+    seeds: int
+    seeds_dim: int
+    pairs: int
+
+
+SIZES = {
+    # Pictures of 160x120 at stride 4 are to the network what 640x480 at stride 16 are.
+    "cpu": Size(
+        picture=(160, 120),
+        instances=10,
+        views=60,
+        test_views=10,
+        crop=(64, 96),
+        backbone="resnet18",
+        output_stride=4,
+        keypoints=32,
+        steps=600,
+        batch_size=4,
+        dims=(3, 16, 64),
+        seeds=3,
+        seeds_dim=16,
+        pairs=40,
+    ),
+    "gpu": Size(
+        picture=(640, 480),
+        instances=100,
+        views=100,
+        test_views=10,
+        crop=(256, 384),
+        backbone="resnet34",
+        output_stride=8,
+        keypoints=128,
+        steps=10_000,
+        batch_size=8,
+        dims=(3, 8, 16, 32, 64, 128),
+        seeds=3,
+        seeds_dim=16,
+        pairs=100,
+    ),
+}
+
+
+class Strategy(NamedTuple):
+    """Objectives, as fields of a `TrainingConfig`, and the share of pairs of two instances."""
+
+    objectives: dict[str, Any]
+    other_instances: float = 0.0
+
+
+class Case(NamedTuple):
+    """One training of the grid."""
+
+    strategy: str
+    dim: int
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        return f"{self.strategy}_d{self.dim}_s{self.seed}"
+
+
+def strategies(size: Size) -> dict[str, Strategy]:
+    """All strategies by name; lengths in pixels grow with the pictures, 3 of 160x120."""
+    pixels = size.picture[0] / 160
+    near = {"points": POINTS, "exclusion": 3.0 * pixels}
+    hard, soft = (
+        ClassAwareConfig(margins=margins, **near)  # type: ignore[arg-type]
+        for margins in ("hard", "soft")
+    )
+    ntxent = NtxentConfig(**near)  # type: ignore[arg-type]
+    return {
+        "contrastive": Strategy({"contrastive": ContrastiveConfig(**near)}),  # type: ignore[arg-type]
+        "distribution": Strategy(
+            {"distribution": DistributionConfig(points=POINTS, sigma=3.0 * pixels)}
+        ),
+        "class-hard": Strategy({"class_aware": hard}),
+        "class-soft": Strategy({"class_aware": soft}),
+        "ntxent": Strategy({"ntxent": ntxent}),
+        "ntxent-across": Strategy({"ntxent": ntxent}, other_instances=0.5),
+        "keypoint": Strategy({"keypoint": KeypointConfig()}),
+        "canonical": Strategy({"canonical": CanonicalConfig()}),
+        "optimal": Strategy({"optimal": OptimalConfig()}),
+        "guided": Strategy(
+            {"guided": GuidedConfig(**near)},  # type: ignore[arg-type]
+            other_instances=0.5,
+        ),
+    }
+
+
+def cases(size: Size, only: Sequence[str] = ()) -> list[Case]:
+    """The trainings, in an order in which a part of the grid already says much.
+
+    Raises:
+        InvalidInputError: `only` names a strategy that is not there.
+    """
+    known = strategies(size)
+    if unknown := [name for name in only if name not in known]:
+        raise InvalidInputError(f"no strategy {unknown[0]!r}; there are {', '.join(known)}")
+    chosen = [name for name in known if name in only or not only]
+    return [Case(name, dim, seed) for dim, seed in _dims_and_seeds(size) for name in chosen]
+
+
+def _dims_and_seeds(size: Size) -> Iterator[tuple[int, int]]:
+    yield size.seeds_dim, 0
+    yield from ((dim, 0) for dim in size.dims if dim != size.seeds_dim)
+    yield from ((size.seeds_dim, seed) for seed in range(1, size.seeds))
+
+
+def training_config(size: Size, case: Case, data: Path) -> TrainingConfig:
+    """The training of a case on the data sets in a folder; but for the objective all are alike."""
+    strategy = strategies(size)[case.strategy]
+    return TrainingConfig(
+        **strategy.objectives,
+        twins=TwinsConfig(
+            str(data / TRAIN),
+            size.crop,
+            other_instances=strategy.other_instances,
+            augmentation=TwinAugmentationConfig(
+                rotation=3.1416, shift=0.35, random_images=0.25, noise=0.05, masked=0.05
+            ),
+        ),
+        network=NetworkConfig(
+            size.backbone,
+            size.output_stride,
+            case.dim,
+            keypoints=size.keypoints if "keypoint" in strategy.objectives else 0,
+            learned_scale=any(name in BY_L2 for name in strategy.objectives),
+        ),
+        optimisation=OptimisationConfig(size.steps, size.batch_size),
+        seed=case.seed,
+    )
+
+
+def data_sets(size: Size) -> dict[str, GenerateConfig]:
+    """The data sets by name, as `generate` makes them."""
+
+    def make(instances: int, views: int, seed: int, **options: Any) -> GenerateConfig:
+        return GenerateConfig(
+            "caps",
+            instances=instances,
+            views=views,
+            seed=seed,
+            from_above=True,
+            size=size.picture,
+            **options,
+        )
+
+    few, views = min(size.instances, 10), size.test_views
+    return {
+        TRAIN: make(size.instances, size.views, 0),
+        NOVEL: make(few, views, 1),
+        UNSEEN: make(few, views, 2, first_instance=1000),
+        CLUTTER: make(few, views, 3, clutter=True),
+    }

@@ -1,0 +1,135 @@
+"""The two ends of a transport that is measured, for processes of their own."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+
+from dense_desc_ros.camera import PinholeCamera
+from dense_desc_ros.data.messages import (
+    NANOSECONDS,
+    camera_to_message,
+    depth_to_message,
+    image_to_message,
+    stamp_to_ns,
+)
+from dense_desc_ros.nodes.client import CAMERA_TOPICS
+
+QUIET = 2.0  # s without a message after which no more are expected
+CONNECTING = 60.0  # s
+POLL = 0.05  # s
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What the sender did: frames, median seconds for the two images of one, share of a core."""
+
+    frames: int
+    publish_s: float
+    cpu: float
+
+
+@dataclass
+class Received:
+    """What came: seconds from the stamp to the callback, by stamp; and the share of a core."""
+
+    color: dict[int, float] = field(default_factory=dict)
+    depth: dict[int, float] = field(default_factory=dict)
+    cpu: float = 0.0
+
+
+def profile(reliable: bool, depth: int) -> QoSProfile:
+    policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+    return QoSProfile(depth=depth, reliability=policy)
+
+
+def camera_messages(size: tuple[int, int] = (480, 640)) -> dict[str, Any]:
+    """Noise, as rgb8, 16UC1 and camera_info, of an image (height, width)."""
+    height, width = size
+    rng = np.random.default_rng(0)
+    header = Image().header
+    camera = PinholeCamera(600.0, 600.0, (width - 1) / 2, (height - 1) / 2, width, height)
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return {
+        "color": image_to_message(Image, header, image),
+        "depth": depth_to_message(Image, header, rng.uniform(0.5, 1.0, (height, width))),
+        "camera_info": camera_to_message(CameraInfo, header, camera),
+    }
+
+
+def send(
+    results: Connection, namespace: str, qos: tuple[bool, int], frames: int, rate: float
+) -> None:
+    """Publish frames as a camera does, stamped with the steady time of this machine.
+
+    Args:
+        results: gets `Sent`.
+        namespace: of the camera's topics.
+        qos: whether reliable, and the depth of the history.
+        frames, rate: how many, and how many a second.
+    """
+    with rclpy.init():
+        node = rclpy.create_node("camera")
+        publishers = {
+            key: node.create_publisher(kind, f"{namespace}/{topic}", profile(*qos))
+            for key, (topic, kind) in CAMERA_TOPICS.items()
+        }
+        messages = camera_messages()
+        heard = [publishers["color"], publishers["depth"]]
+        _wait(lambda: all(each.get_subscription_count() for each in heard))
+        time.sleep(10 * POLL)  # subscribers found here may not have found this process yet
+        took = []
+        start, cpu = time.monotonic(), time.process_time()
+        for index in range(frames):
+            time.sleep(max(start + index / rate - time.monotonic(), 0))
+            sec, nanosec = divmod(time.monotonic_ns(), NANOSECONDS)
+            before = time.perf_counter()
+            for key, message in messages.items():
+                message.header.stamp.sec, message.header.stamp.nanosec = sec, nanosec
+                publishers[key].publish(message)
+            took.append(time.perf_counter() - before)
+        share = (time.process_time() - cpu) / (time.monotonic() - start)
+        results.send(Sent(frames, float(np.median(took)), share))
+        time.sleep(QUIET)  # what is on its way comes from this process's memory
+
+
+def receive(results: Connection, namespace: str, qos: tuple[bool, int]) -> None:
+    """Receive the colour and depth images of a camera until they end; arguments as `send`."""
+    with rclpy.init():
+        node = rclpy.create_node("receiver")
+        received = Received()
+        last = time.monotonic() + CONNECTING
+        began: tuple[float, float] | None = None
+
+        def keep(latencies: dict[int, float]) -> Callable[[Any], None]:
+            def callback(message: Any) -> None:
+                nonlocal last, began
+                stamp, last = stamp_to_ns(message.header.stamp), time.monotonic()
+                began = began or (last, time.process_time())
+                latencies[stamp] = last - stamp / NANOSECONDS
+
+            return callback
+
+        for key, latencies in (("color", received.color), ("depth", received.depth)):
+            topic, kind = CAMERA_TOPICS[key]
+            node.create_subscription(kind, f"{namespace}/{topic}", keep(latencies), profile(*qos))
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while time.monotonic() - last < QUIET:
+            executor.spin_once(timeout_sec=POLL)
+        if began:
+            received.cpu = (time.process_time() - began[1]) / max(last - began[0], POLL)
+        results.send(received)
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + CONNECTING
+    while not condition() and time.monotonic() < end:
+        time.sleep(POLL)
