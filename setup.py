@@ -27,10 +27,10 @@ setup(
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
-        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}", ["package.xml", f"{NAME}/nodes/fastdds.xml"]),
         (f"share/{NAME}/launch", glob("launch/*.py")),
         (f"share/{NAME}/config", glob("config/*.yaml") + glob("config/*.rviz")),
-        (f"share/{NAME}/config", [f"{NAME}/nodes/fastdds.xml"]),
+        (f"share/{NAME}/config/sros2", glob("config/sros2/*.xml")),
         (f"share/{NAME}/config/train", glob("config/train/*.yaml")),
     ],
     install_requires=["setuptools"],

@@ -16,6 +16,7 @@ from dense_desc_ros.commands.recording import play, record
 from dense_desc_ros.commands.replay import replay
 from dense_desc_ros.commands.train import train
 from dense_desc_ros.errors import DenseDescError
+from dense_desc_ros.waiting_threads import sleep_while_waiting
 
 app = typer.Typer(
     help='Dense visual descriptors for grasping: "here" shown once, found on every later object.',
@@ -32,6 +33,7 @@ app.add_typer(benchmark, name="benchmark")
 
 def main() -> None:
     """Run the command line; what the user can mend ends in one line and exit code 2."""
+    sleep_while_waiting()
     try:
         app()
     except DenseDescError as error:

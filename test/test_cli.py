@@ -83,7 +83,7 @@ def test_commands_refuse_what_is_not_there(tmp_path):
     assert_refused(run("train", "--images", tmp_path, "--out", tmp_path / "run"), "no colour")
     assert_refused(run("record", tmp_path, tmp_path / "bag"), "has no frames")
     assert_refused(run("play", tmp_path / "bag"), str(tmp_path / "bag"))
-    assert_refused(run("demo", "--data", tmp_path, "--out", tmp_path), "has no frames")
+    assert_refused(run("demo-learning", "--data", tmp_path, "--out", tmp_path), "has no frames")
 
 
 def test_benchmark_matching_prints_what_others_rely_on():

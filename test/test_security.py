@@ -1,14 +1,26 @@
-"""The SROS 2 policy allows what the node has in its graph, all of it and nothing else."""
+"""What others can do to the node: its SROS 2 policy is exact, and what it takes is bounded."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import rclpy
 from forked_node import forked_node
-from local_scene import local_model
+from local_scene import HEIGHT, WIDTH, local_model, scene
 from managed_node import ManagedNode, managed_node
+
+from dense_desc_ros.errors import InvalidInputError, ReferenceStoreError
+from dense_desc_ros.files import LEFTOVER, LEFTOVER_AGE
+from dense_desc_ros.nodes.client import frame_messages
+from dense_desc_ros.nodes.frames import UnusableFrameError, read_frame
+from dense_desc_ros.nodes.parameters import NodeParameters
+from dense_desc_ros.nodes.synchronizer import RgbdMessages
+from dense_desc_ros.pipeline import GraspPipeline
+from dense_desc_ros.reference_store import ReferenceStore
 
 POLICY = Path(__file__).resolve().parents[1] / "config" / "sros2" / "descriptor_node.policy.xml"
 ENCLAVE, NODE = "/descriptor_node", "descriptor_node"
@@ -95,5 +107,51 @@ def test_an_unusable_keystore_ends_the_node_with_a_clear_error(
     with forked_node(log, "--enclave", ENCLAVE) as process:
         process.join(timeout=90)
         assert process.exitcode == 2
-    (line,) = log.read_text().splitlines()
+    *_, line = log.read_text().splitlines()  # the middleware may have its own to say before
     assert line.startswith("descriptor_node: ") and words in line
+
+
+def test_there_can_only_be_so_many_references_and_views(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dense_desc_ros.reference_store.MAX_REFERENCES", 2)
+    monkeypatch.setattr("dense_desc_ros.grasping.registration.MAX_VIEWS", 2)
+    model = local_model()
+    pipeline = GraspPipeline(model, ReferenceStore(tmp_path, model.fingerprint))
+    frame = scene()
+    for name in ("a", "b", "a"):
+        pipeline.register(frame, name, (100, 90))
+    with pytest.raises(ReferenceStoreError, match="remove some"):
+        pipeline.register(frame, "c", (100, 90))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "b.safetensors"]
+    pipeline.register(frame, "a", (100, 90), append=True)
+    with pytest.raises(InvalidInputError, match="a has 2 views"):
+        pipeline.register(frame, "a", (100, 90), append=True)
+
+
+def test_what_a_killed_node_was_writing_is_cleared_away(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / name for name in (f".a.x{LEFTOVER}", f".b.y{LEFTOVER}", ".mine"))
+    for path in (old, new, other):
+        path.write_bytes(b"half of it")
+    os.utime(old, (time.time() - 2 * LEFTOVER_AGE,) * 2)
+    store = ReferenceStore(tmp_path, "f" * 64)
+    assert not store.problems
+    assert not old.exists() and new.exists() and other.exists()
+
+
+def test_a_frame_id_without_end_is_refused() -> None:
+    messages = frame_messages(scene(frame_id="x" * 257))
+    color, depth, info = (messages[key] for key in ("color", "depth", "camera_info"))
+    with pytest.raises(UnusableFrameError, match="257 characters") as refusal:
+        read_frame(RgbdMessages(color, depth, info, 0.0), NodeParameters())
+    assert refusal.value.kind == "frame_id"
+
+
+@pytest.mark.parametrize("depth", [1e-40, 3e38])
+def test_depth_that_cannot_be_true_is_no_internal_error(tmp_path: Path, depth: float) -> None:
+    model = local_model()
+    pipeline = GraspPipeline(model, ReferenceStore(tmp_path, model.fingerprint))
+    frame = scene(depth=np.full((HEIGHT, WIDTH), depth, np.float32))
+    pipeline.register(frame, "a", (100, 90))
+    pipeline.process(frame)
+    pipeline.process(scene())

@@ -36,7 +36,8 @@ def benchmark_forward(
         repeats: each time is the median of so many; all ways take turns.
 
     Returns:
-        `results`: for each number of threads and each way `ms`, `speedup` over BASELINE, and
+        `results`: for each number of threads and each way `ms`, and `cpu_ms` of all threads, which
+        other processes disturb less; `speedup` and `cpu_speedup` over BASELINE in each; and
         `largest_difference` of any feature from it, over the greatest of them; and
         `preprocessing_ms`, from pixels to the network's input.
     """
@@ -55,7 +56,7 @@ def benchmark_forward(
                 torch.set_num_threads(count)
                 results += _measure(model, file, count, repeats)
             picture = made_picture()
-            preprocessing = [_seconds(model.preprocess, picture) for _ in range(repeats)]
+            preprocessing = [_seconds(model.preprocess, picture)[0] for _ in range(repeats)]
     finally:
         torch.set_num_threads(before)
     return {"results": results, "preprocessing_ms": 1e3 * statistics.median(preprocessing)}
@@ -67,23 +68,27 @@ def _measure(
     ways = _ways(model, file, threads)
     pixels = model.preprocess(made_picture())
     features = {name: forward(pixels) for name, forward in ways.items()}  # warms up and compiles
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in track(range(repeats), f"{threads} threads", console=Console(stderr=True)):
         for name, forward in ways.items():
             times[name].append(_seconds(forward, pixels))
+    medians = {
+        name: [statistics.median(kind) for kind in zip(*times[name], strict=True)] for name in ways
+    }
     expected = features[BASELINE]
-    baseline = statistics.median(times[BASELINE])
     return [
         {
             "threads": threads,
             "way": name,
-            "ms": 1e3 * statistics.median(times[name]),
-            "speedup": baseline / statistics.median(times[name]),
+            "ms": 1e3 * wall,
+            "cpu_ms": 1e3 * cpu,
+            "speedup": medians[BASELINE][0] / wall,
+            "cpu_speedup": medians[BASELINE][1] / cpu,
             "largest_difference": float(
                 (features[name] - expected).abs().max() / expected.abs().max()
             ),
         }
-        for name in ways
+        for name, (wall, cpu) in medians.items()
     ]
 
 
@@ -117,7 +122,8 @@ def _openvino(file: Path, threads: int) -> Forward:
     return lambda pixels: torch.from_numpy(compiled(pixels.numpy())["features"].copy())
 
 
-def _seconds(work: Callable[[Any], object], argument: object) -> float:
-    start = time.perf_counter()
+def _seconds(work: Callable[[Any], object], argument: object) -> tuple[float, float]:
+    """How long it takes, and for how long it has processors."""
+    start, cpu = time.perf_counter(), time.process_time()
     work(argument)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu

@@ -12,13 +12,14 @@ from dense_desc_ros.evaluation.benchmark_transport import (
     SENDER_DEPTH,
     answer_of,
     start_process,
+    topics_of,
 )
 from dense_desc_ros.evaluation.node_under_test import node_under_test
 from dense_desc_ros.evaluation.transport_ends import QUIET, Sent, send
 from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.nodes.client import DescriptorClient
 
-WARM_UP = 5  # answers whose age is not counted
+WARM_UP = 2  # answers whose age is not counted
 COUNTS = ("received", "received_depth", "paired", "dropped", "processed")
 TIMEOUT = 60.0  # s
 
@@ -48,36 +49,47 @@ def benchmark_stream(
         DenseDescError: unusable weights, or the node or the sender does not answer.
     """
     with node_under_test(weights, network) as node:
-        client = node.client
-        ages: list[float] = []
+        return watch(
+            node.client,
+            topics_of(f"{node.client.name.rpartition('/')[0]}/camera"),
+            frames,
+            rate,
+            reliable,
+        )
 
-        def remember(grasps: GraspArray) -> None:
-            stamp = stamp_to_ns(grasps.header.stamp)
-            ages.append((time.monotonic_ns() - stamp) / NANOSECONDS)
 
-        client.node.create_subscription(GraspArray, f"{client.name}/grasps", remember, 10)
-        camera = f"{client.name.rpartition('/')[0]}/camera"
-        process, sent_by = start_process(send, camera, (reliable, SENDER_DEPTH), frames, rate)
-        try:
-            client.wait(sent_by.poll, "the frames", frames / rate + 2 * TIMEOUT)
-            sent: Sent = answer_of(sent_by, 0)
-            values = _settled(client)
-        finally:
-            process.kill()
-            process.join()
+def watch(
+    client: DescriptorClient, topics: dict[str, str], frames: int, rate: float, reliable: bool
+) -> dict[str, float]:
+    """The figures of a running node, see `benchmark_stream`; it gets frames on these topics."""
+    ages: list[float] = []
+
+    def remember(grasps: GraspArray) -> None:
+        stamp = stamp_to_ns(grasps.header.stamp)
+        ages.append((time.monotonic_ns() - stamp) / NANOSECONDS)
+
+    client.node.create_subscription(GraspArray, f"{client.name}/grasps", remember, 10)
+    process, sent_by = start_process(send, topics, (reliable, SENDER_DEPTH), frames, rate)
+    try:
+        client.wait(sent_by.poll, "the frames", frames / rate + 2 * TIMEOUT)
+        sent: Sent = answer_of(sent_by, 0)
+        values = _settled(client)
+    finally:
+        process.kill()
+        process.join()
     if len(ages) <= WARM_UP:
         raise DenseDescError(f"the node answered {len(ages)} times only: send more frames")
     ages_ms = 1e3 * np.array(ages[WARM_UP:])
-    forward = float(values["forward_ms"])
+    median, worst, forward = float(np.median(ages_ms)), float(ages_ms.max()), values["forward_ms"]
     return {
         "sent": sent.frames,
         **{key: int(values[key]) for key in COUNTS},
         "lost": sent.frames - int(values["paired"]),
-        "forward_ms": forward,
-        "stamp_age_ms": float(np.median(ages_ms)),
-        "stamp_age_ms_max": float(ages_ms.max()),
-        "stamp_age_forwards": float(np.median(ages_ms)) / forward,
-        "stamp_age_forwards_max": float(ages_ms.max()) / forward,
+        "forward_ms": float(forward),
+        "stamp_age_ms": median,
+        "stamp_age_ms_max": worst,
+        "stamp_age_forwards": median / float(forward),
+        "stamp_age_forwards_max": worst / float(forward),
     }
 
 

@@ -20,11 +20,11 @@ from sensor_msgs.msg import Image
 
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.evaluation.transport_ends import Received, Sent, camera_messages, receive, send
+from dense_desc_ros.nodes.client import CAMERA_TOPICS
 from dense_desc_ros.nodes.graph import private_graph
 from dense_desc_ros.nodes.newest_subscription import DEPTH
 from dense_desc_ros.nodes.shared_memory import CHOICES, PROFILE, PROFILES_FILE
 
-NAMESPACE = "/camera"
 SENDER_DEPTH = 10  # of most camera drivers
 DEPTHS = (1, DEPTH)  # of the receiver
 PROCESSES = multiprocessing.get_context("spawn")  # with nothing of this one in them
@@ -61,8 +61,10 @@ def benchmark_transport(frames: int = 150, rate: float = 30.0) -> dict[str, Any]
 def measure(room: bool, reliable: bool, depth: int, frames: int, rate: float) -> dict[str, float]:
     """The figures of one setting, see `benchmark_transport`."""
     with private_graph(), _sending(room):
-        receiver, received_by = start_process(receive, NAMESPACE, (reliable, depth))
-        sender, sent_by = start_process(send, NAMESPACE, (reliable, SENDER_DEPTH), frames, rate)
+        receiver, received_by = start_process(receive, topics_of("/camera"), (reliable, depth))
+        sender, sent_by = start_process(
+            send, topics_of("/camera"), (reliable, SENDER_DEPTH), frames, rate
+        )
         try:
             sent: Sent = answer_of(sent_by, frames / rate)
             received: Received = answer_of(received_by, frames / rate)
@@ -122,6 +124,11 @@ def _sending(room: bool) -> Iterator[None]:
     finally:
         os.environ.pop(PROFILES_FILE, None)
         os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def topics_of(camera: str) -> dict[str, str]:
+    """The topics of a camera by its namespace, as the client of the node has them."""
+    return {key: f"{camera}/{topic}" for key, (topic, _) in CAMERA_TOPICS.items()}
 
 
 def start_process(work: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""The two ends of a transport that is measured, for processes of their own."""
+"""The two ends of a transport that is measured, for processes of their own: quick to import."""
 
 import time
 from collections.abc import Callable
@@ -20,11 +20,12 @@ from dense_desc_ros.data.messages import (
     image_to_message,
     stamp_to_ns,
 )
-from dense_desc_ros.nodes.client import CAMERA_TOPICS
 
 QUIET = 2.0  # s without a message after which no more are expected
 CONNECTING = 60.0  # s
+FINDING = 2.0  # s; processes announce themselves several times in that
 POLL = 0.05  # s
+Topics = dict[str, str]  # names by "color", "depth" and "camera_info"
 
 
 @dataclass(frozen=True)
@@ -65,26 +66,26 @@ def camera_messages(size: tuple[int, int] = (480, 640)) -> dict[str, Any]:
 
 
 def send(
-    results: Connection, namespace: str, qos: tuple[bool, int], frames: int, rate: float
+    results: Connection, topics: Topics, qos: tuple[bool, int], frames: int, rate: float
 ) -> None:
     """Publish frames as a camera does, stamped with the steady time of this machine.
 
     Args:
         results: gets `Sent`.
-        namespace: of the camera's topics.
+        topics: where "color", "depth" and "camera_info" go.
         qos: whether reliable, and the depth of the history.
         frames, rate: how many, and how many a second.
     """
     with rclpy.init():
         node = rclpy.create_node("camera")
-        publishers = {
-            key: node.create_publisher(kind, f"{namespace}/{topic}", profile(*qos))
-            for key, (topic, kind) in CAMERA_TOPICS.items()
-        }
         messages = camera_messages()
+        publishers = {
+            key: node.create_publisher(type(message), topics[key], profile(*qos))
+            for key, message in messages.items()
+        }
         heard = [publishers["color"], publishers["depth"]]
         _wait(lambda: all(each.get_subscription_count() for each in heard))
-        time.sleep(10 * POLL)  # subscribers found here may not have found this process yet
+        time.sleep(FINDING)  # those found here may not have found this process yet
         took = []
         start, cpu = time.monotonic(), time.process_time()
         for index in range(frames):
@@ -100,7 +101,7 @@ def send(
         time.sleep(QUIET)  # what is on its way comes from this process's memory
 
 
-def receive(results: Connection, namespace: str, qos: tuple[bool, int]) -> None:
+def receive(results: Connection, topics: Topics, qos: tuple[bool, int]) -> None:
     """Receive the colour and depth images of a camera until they end; arguments as `send`."""
     with rclpy.init():
         node = rclpy.create_node("receiver")
@@ -118,8 +119,7 @@ def receive(results: Connection, namespace: str, qos: tuple[bool, int]) -> None:
             return callback
 
         for key, latencies in (("color", received.color), ("depth", received.depth)):
-            topic, kind = CAMERA_TOPICS[key]
-            node.create_subscription(kind, f"{namespace}/{topic}", keep(latencies), profile(*qos))
+            node.create_subscription(Image, topics[key], keep(latencies), profile(*qos))
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while time.monotonic() - last < QUIET:

@@ -66,8 +66,8 @@ def _window(frame: RgbdFrame, pixel: FloatArray, reach: float) -> tuple[slice, s
     around = frame.depth[max(v - SEARCH, 0) : v + SEARCH + 1, max(u - SEARCH, 0) : u + SEARCH + 1]
     if not np.isfinite(around).any():
         return None
-    half = int(reach * frame.camera.fx / np.nanmin(around)) + SEARCH
     height, width = frame.depth.shape
+    half = int(min(reach * frame.camera.fx / np.nanmin(around), height + width)) + SEARCH
     return (
         slice(max(v - half, 0), min(v + half + 1, height)),
         slice(max(u - half, 0), min(u + half + 1, width)),

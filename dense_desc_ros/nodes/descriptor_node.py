@@ -23,6 +23,7 @@ from rclpy.signals import (
 
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.nodes.shared_memory import make_room_for_images
+from dense_desc_ros.waiting_threads import sleep_while_waiting
 
 if TYPE_CHECKING:
     from dense_desc_ros.nodes.node import DescriptorNode
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; ROS arguments as usual (--ros-args ...)."""
+    sleep_while_waiting()
     with _obeying_signals() as started:
         try:
             _initialise(arguments)

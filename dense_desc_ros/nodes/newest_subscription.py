@@ -7,7 +7,7 @@ from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEve
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-DEPTH = 5  # as in ROS 2's profile for sensor data
+DEPTH = 10  # a third of a second at 30 Hz
 
 
 class NewestSubscription:

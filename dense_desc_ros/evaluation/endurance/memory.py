@@ -43,17 +43,20 @@ class Drift(NamedTuple):
 def drift(samples: Sequence[Sample], frames: int) -> Drift:
     """How memory changed between the end of the warm-up and the last frame.
 
+    Both are medians over a tenth of the frames.
+
     Raises:
-        InvalidInputError: a run so short that there is no sample of either end.
+        InvalidInputError: a run so short that there are not two samples after the warm-up.
     """
     warm = WARM_UP * frames
-    first = [s.memory_mb for s in samples if warm <= s.frames <= warm + SPAN * frames]
-    last = [s.memory_mb for s in samples if s.frames >= (1 - SPAN) * frames]
-    if not first or not last:
+    late = [sample for sample in samples if sample.frames >= warm]
+    if len(late) < 2:
         raise InvalidInputError(
             f"{frames} frames went by too fast to see memory change: the node tells it once a "
             "second; take more frames"
         )
+    first = [s.memory_mb for s in late if s.frames <= warm + SPAN * frames] or [late[0].memory_mb]
+    last = [s.memory_mb for s in late if s.frames >= (1 - SPAN) * frames] or [late[-1].memory_mb]
     start, end = statistics.median(first), statistics.median(last)
     peak = max(sample.memory_mb for sample in samples)
     return Drift(start, end, peak, 100 * (end / start - 1))

@@ -1,0 +1,66 @@
+"""RGB-D frames at a camera's rate from another process: none is lost, and answers are not late."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from managed_node import ManagedNode, managed_node
+
+from dense_desc_ros.descriptors import DescriptorModel
+from dense_desc_ros.evaluation.benchmark_stream import watch
+from dense_desc_ros.evaluation.benchmark_transport import filling, measure, topics_of
+from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
+from dense_desc_ros.nodes.newest_subscription import DEPTH
+from dense_desc_ros.nodes.shared_memory import CHOICES, PROFILE, make_room_for_images
+
+FRAMES, RATE = 60, 30.0
+
+
+@pytest.fixture
+def node(ros: object, tmp_path: Path) -> Iterator[ManagedNode]:
+    model = DescriptorModel(DescriptorNetwork(NetworkConfig("resnet18", 8, 16)), device="cpu")
+    model.save(tmp_path / "weights.safetensors")
+    with managed_node(tmp_path) as node:
+        node.bring_to("active")
+        yield node
+
+
+@pytest.mark.parametrize("reliable", [True, False])
+def test_with_room_in_shared_memory_all_frames_arrive(reliable: bool) -> None:
+    found = measure(True, reliable, DEPTH, FRAMES, RATE)
+    assert found["sent"] == FRAMES
+    assert found["lost"] == 0
+    assert 0 < found["latency_ms"] < 1e3 / RATE
+    assert found["publish_ms"] < 1e3 / RATE
+
+
+def test_a_node_slower_than_its_camera_answers_for_the_newest_frame(node: ManagedNode) -> None:
+    found = watch(node.client, topics_of("/camera"), FRAMES, RATE, reliable=True)
+    assert (found["sent"], found["lost"]) == (FRAMES, 0)
+    assert found["received"] == found["received_depth"] == found["paired"] == FRAMES
+    assert found["dropped"] + found["processed"] == FRAMES
+    assert found["dropped"] > FRAMES / 4  # else the node is not the slower one
+    # One frame in work and no other waiting: 1 forward pass, what else is done, and 1/30 s at most.
+    assert found["stamp_age_forwards"] < 2
+    assert found["stamp_age_ms"] < found["stamp_age_ms_max"] + 1e-9
+
+
+def test_pixels_are_put_into_messages_the_quick_way() -> None:
+    found = filling(repeats=2)
+    assert found["array, frombytes"] < found["numpy"] / 100
+
+
+def test_what_the_environment_says_of_transports_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in CHOICES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+    make_room_for_images()
+    assert "FASTDDS_DEFAULT_PROFILES_FILE" not in os.environ
+    monkeypatch.delenv("FASTDDS_BUILTIN_TRANSPORTS")
+    make_room_for_images()
+    assert os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] == str(PROFILE)
+    assert PROFILE.is_file()
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
