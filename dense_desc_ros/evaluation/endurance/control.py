@@ -12,7 +12,7 @@ from rclpy.task import Future
 
 from dense_desc_ros.nodes.client import DescriptorClient
 
-TIMEOUT = 120.0  # s for an answer, on a machine that is busy with other work
+TIMEOUT = 600.0  # s for an answer, on a machine that is busy with other work
 
 
 class NodeControl:

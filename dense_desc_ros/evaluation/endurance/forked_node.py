@@ -32,6 +32,8 @@ def forked_node(log: Path, *arguments: str, **parameters: object) -> Iterator[Ba
 
 
 def _run(log: Path, command: list[str], graph: Mapping[str, str]) -> None:
+    for name in [name for name in os.environ if name.startswith("ROS_")]:
+        del os.environ[name]
     os.environ.update(graph)
     with log.open("w") as file:
         os.dup2(file.fileno(), sys.stderr.fileno())

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dense_desc_ros.errors import InvalidInputError
-from dense_desc_ros.files import write_atomically
 
 WARM_UP = 0.1  # share of the frames before memory counts
 SPAN = 0.1  # share of the frames at either end whose median is taken
@@ -62,17 +61,17 @@ def drift(samples: Sequence[Sample], frames: int) -> Drift:
     return Drift(start, end, peak, 100 * (end / start - 1))
 
 
-def write_samples(folder: Path, samples: Sequence[Sample], change: Drift) -> None:
-    """Write memory.csv and memory.png."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "memory.csv").open("w", newline="") as file:
+def write_samples(path: Path, samples: Sequence[Sample]) -> None:
+    """Write a table of them (CSV)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(Sample._fields)
         writer.writerows(samples)
-    write_atomically(folder / "memory.png", _plot(samples, change))
 
 
-def _plot(samples: Sequence[Sample], change: Drift) -> bytes:
+def plot(samples: Sequence[Sample], change: Drift) -> bytes:
+    """Memory over the frames as a PNG file."""
     from matplotlib.figure import Figure
 
     from dense_desc_ros.evaluation.plots import to_png

@@ -17,9 +17,10 @@ from dense_desc_ros.data.messages import stamp_to_ns
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.evaluation.endurance.control import TIMEOUT, NodeControl
 from dense_desc_ros.evaluation.endurance.log import complaints
-from dense_desc_ros.evaluation.endurance.memory import Sample, drift, write_samples
+from dense_desc_ros.evaluation.endurance.memory import Sample, drift, plot, write_samples
 from dense_desc_ros.evaluation.node_under_test import NodeUnderTest, node_under_test
 from dense_desc_ros.evaluation.walls import Wall
+from dense_desc_ros.files import write_atomically
 from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.nodes.client import frame_messages
 
@@ -65,13 +66,17 @@ def soak(
     with node_under_test(network=NETWORK, min_score=0.2, method="straight", threads=1) as node:
         run = _Soak(node, references, np.random.default_rng(seed))
         start, before = time.monotonic(), len(complaints(node.log))
-        for index in track(range(frames), "frames", console=Console(stderr=True)):
-            run.step(index)
-        run.finish()
+        try:
+            for index in track(range(frames), "frames", console=Console(stderr=True)):
+                run.step(index)
+            run.finish()
+        finally:  # what an interrupted run has seen is worth keeping
+            if out is not None:
+                write_samples(out / "memory.csv", run.samples)
         values = node.client.values()
-        change = drift(run.samples, frames)
+        change = drift(run.samples, run.sent)
         if out is not None:
-            write_samples(out, run.samples, change)
+            write_atomically(out / "memory.png", plot(run.samples, change))
         refused = int(values["refused"]) + int(values["requests_refused"])
         lines = complaints(node.log)[before:]
         errors = refused + run.failures.total() + len(lines)
