@@ -19,12 +19,12 @@ from dense_desc_ros.evaluation.endurance.storm import storm
 
 
 def test_soak_goes_without_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(soak_module, "RESTART_EVERY", 40)
-    monkeypatch.setattr(soak_module, "LOOK_EVERY", 30)
-    result = soak_module.soak(frames=100, references=4, out=tmp_path)
+    monkeypatch.setattr(soak_module, "RESTART_EVERY", 30)
+    monkeypatch.setattr(soak_module, "LOOK_EVERY", 25)
+    result = soak_module.soak(frames=60, references=4, out=tmp_path)
     assert result["errors"] == 0, (result["failures"], result["log"])
     assert result["references"] == 4
-    assert result["processed"] >= 100 and result["dropped"] + result["unread"] > 0  # the bursts
+    assert result["processed"] >= 60 and result["dropped"] + result["unread"] > 0  # the bursts
     lost = result["dropped"] + result["unread"]
     assert result["frames_sent"] - lost <= result["processed"] <= result["frames_sent"]
     assert result["grasps"] > 0 and result["refusals"] > 0
@@ -43,13 +43,13 @@ def test_soak_goes_without_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_storm_is_survived_and_accounted_for() -> None:
-    result = storm(messages=150)
+    result = storm(messages=100)
     told = {key: value for key, value in result.items() if key != "sent"}
-    assert result["explained"], told
-    assert result["answered"] == result["good_frames"] > 5
+    assert result["unexplained"] == [], told
+    assert result["answered"] == result["good_frames"] > 3
     assert not result["wrong"] and not result["outside"], told
-    assert sum(result["requests_refused"].values()) > 100
-    assert sum(value for key, value in result["reported"].items() if key != "processed") > 40
+    assert sum(result["requests_refused"].values()) > 70
+    assert sum(value for key, value in result["reported"].items() if key != "processed") > 30
     assert result["log_lines"] < len(result["sent"])
 
 
@@ -107,22 +107,22 @@ GOOD = {
 
 
 @pytest.mark.parametrize(
-    ("change", "explained"),
+    ("change", "unexplained"),
     [
-        ({}, True),
-        ({"refused.color": "1"}, False),  # one of those worked on is not counted
-        ({"refused.color": "1", "refused.depth": "1"}, False),  # counted as something else
-        ({"dropped": "0"}, False),
-        ({"unsynchronised": "2"}, False),
-        ({"requests": "3"}, False),
-        ({"requests_refused.click": "1"}, False),
+        ({}, []),
+        ({"refused.color": "1"}, ["missing frames", "complete frames"]),
+        ({"refused.color": "1", "refused.depth": "1"}, ["counted more often than sent"]),
+        ({"dropped": "0", "paired": "7"}, ["missing frames", "images"]),
+        ({"unsynchronised": "2"}, ["images"]),
+        ({"requests": "3"}, ["requests"]),
+        ({"requests_refused.click": "1"}, ["refused requests"]),
     ],
 )
-def test_what_is_not_counted_is_noticed(change: dict[str, str], explained: bool) -> None:
-    accounts = Accounts(color=10, depth=10, requests=4)
+def test_what_is_not_counted_is_noticed(change: dict[str, str], unexplained: list[str]) -> None:
+    accounts = Accounts(color=9, depth=10, requests=4)
     accounts.expected.update({"processed": 5, "refused.color": 3, "refused.malformed": 1})
     accounts.refused.update({"click": 2, "register": 0})
-    assert accounts.verdict({**GOOD, **change})["explained"] is explained
+    assert accounts.verdict({**GOOD, **change})["unexplained"] == unexplained
 
 
 def test_complaints_are_the_first_lines_of_warnings_and_errors(tmp_path: Path) -> None:
@@ -131,6 +131,3 @@ def test_complaints_are_the_first_lines_of_warnings_and_errors(tmp_path: Path) -
         "[INFO] [1.0] [node]: ready\n[WARN] [2.0] [node]: a\nmore\n[ERROR] [3.0] [n]: b\n"
     )
     assert complaints(log) == ["[WARN] [2.0] [node]: a", "[ERROR] [3.0] [n]: b"]
-
-
-pytestmark = pytest.mark.skip(reason="not yet run on a quiet machine: to be looked at first")

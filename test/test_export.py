@@ -143,4 +143,3 @@ def test_half_precision_gives_float32_that_is_close(model: DescriptorModel) -> N
         DescriptorModel(model.network, precision="int4")
 
 
-pytestmark = pytest.mark.skip(reason="not yet run on a quiet machine: to be looked at first")

@@ -66,19 +66,26 @@ def measure(room: bool, reliable: bool, depth: int, frames: int, rate: float) ->
             send, topics_of("/camera"), (reliable, SENDER_DEPTH), frames, rate
         )
         try:
+            answer_of(received_by, 0)
+            for word in ("found", "begin"):
+                sent_by.send(word)
             sent: Sent = answer_of(sent_by, frames / rate)
             received: Received = answer_of(received_by, frames / rate)
         finally:
             for process in (sender, receiver):
                 process.kill()
                 process.join()
-    paired = received.color.keys() & received.depth.keys()
-    late = [1e3 * max(received.color[stamp], received.depth[stamp]) for stamp in paired]
+    color, depth_images = (
+        {stamp: late for stamp, late in images.items() if stamp >= sent.first}
+        for images in (received.color, received.depth)
+    )
+    paired = color.keys() & depth_images.keys()
+    late = [1e3 * max(color[stamp], depth_images[stamp]) for stamp in paired]
     median, p95 = np.percentile(late, (50, 95)).tolist() if late else (math.nan, math.nan)
     return {
         "sent": sent.frames,
-        "color": len(received.color),
-        "depth_images": len(received.depth),
+        "color": len(color),
+        "depth_images": len(depth_images),
         "paired": len(paired),
         "lost": sent.frames - len(paired),
         "latency_ms": median,
@@ -133,7 +140,7 @@ def topics_of(camera: str) -> dict[str, str]:
 
 def start_process(work: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
     """A process at work, and the connection that its answer comes by."""
-    here, there = PROCESSES.Pipe(duplex=False)
+    here, there = PROCESSES.Pipe()
     process = PROCESSES.Process(target=work, args=(there, *arguments))
     process.start()
     there.close()  # so that its end is noticed here

@@ -22,16 +22,19 @@ from dense_desc_ros.data.messages import (
 )
 
 QUIET = 2.0  # s without a message after which no more are expected
-CONNECTING = 60.0  # s
-FINDING = 2.0  # s; processes announce themselves several times in that
+CONNECTING = 120.0  # s
 POLL = 0.05  # s
 Topics = dict[str, str]  # names by "color", "depth" and "camera_info"
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What the sender did: frames, median seconds for the two images of one, share of a core."""
+    """What the sender did: median seconds for the messages of a frame, and share of a core.
 
+    `first` is the stamp of the first frame that counts; those before only look for the receiver.
+    """
+
+    first: int
     frames: int
     publish_s: float
     cpu: float
@@ -70,6 +73,9 @@ def send(
 ) -> None:
     """Publish frames as a camera does, stamped with the steady time of this machine.
 
+    Frames that do not count are published until anything comes over the connection: the receiver
+    has been found then, for certain. When something comes again, those that count begin.
+
     Args:
         results: gets `Sent`.
         topics: where "color", "depth" and "camera_info" go.
@@ -83,29 +89,39 @@ def send(
             key: node.create_publisher(type(message), topics[key], profile(*qos))
             for key, message in messages.items()
         }
-        heard = [publishers["color"], publishers["depth"]]
-        _wait(lambda: all(each.get_subscription_count() for each in heard))
-        time.sleep(FINDING)  # those found here may not have found this process yet
-        took = []
+
+        def publish() -> int:
+            stamp = time.monotonic_ns()
+            for key, message in messages.items():
+                message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, NANOSECONDS)
+                publishers[key].publish(message)
+            return stamp
+
+        while not results.poll(1 / rate):
+            publish()
+        for _ in ("found", "begin"):
+            results.recv()
+        took, first = [], 0
         start, cpu = time.monotonic(), time.process_time()
         for index in range(frames):
             time.sleep(max(start + index / rate - time.monotonic(), 0))
-            sec, nanosec = divmod(time.monotonic_ns(), NANOSECONDS)
             before = time.perf_counter()
-            for key, message in messages.items():
-                message.header.stamp.sec, message.header.stamp.nanosec = sec, nanosec
-                publishers[key].publish(message)
+            stamp = publish()
             took.append(time.perf_counter() - before)
+            first = first or stamp
         share = (time.process_time() - cpu) / (time.monotonic() - start)
-        results.send(Sent(frames, float(np.median(took)), share))
+        results.send(Sent(first, frames, float(np.median(took)), share))
         time.sleep(QUIET)  # what is on its way comes from this process's memory
 
 
 def receive(results: Connection, topics: Topics, qos: tuple[bool, int]) -> None:
-    """Receive the colour and depth images of a camera until they end; arguments as `send`."""
+    """Receive the colour and depth images of a camera until they end; arguments as `send`.
+
+    Once both come, it says so over the connection, which gets `Received` in the end.
+    """
     with rclpy.init():
         node = rclpy.create_node("receiver")
-        received = Received()
+        received, told = Received(), False
         last = time.monotonic() + CONNECTING
         began: tuple[float, float] | None = None
 
@@ -124,12 +140,9 @@ def receive(results: Connection, topics: Topics, qos: tuple[bool, int]) -> None:
         executor.add_node(node)
         while time.monotonic() - last < QUIET:
             executor.spin_once(timeout_sec=POLL)
+            if received.color and received.depth and not told:
+                told = True
+                results.send("found")
         if began:
             received.cpu = (time.process_time() - began[1]) / max(last - began[0], POLL)
         results.send(received)
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + CONNECTING
-    while not condition() and time.monotonic() < end:
-        time.sleep(POLL)

@@ -67,7 +67,8 @@ def _window(frame: RgbdFrame, pixel: FloatArray, reach: float) -> tuple[slice, s
     if not np.isfinite(around).any():
         return None
     height, width = frame.depth.shape
-    half = int(min(reach * frame.camera.fx / np.nanmin(around), height + width)) + SEARCH
+    nearest = float(np.nanmin(around))
+    half = int(min(reach * frame.camera.fx / nearest, height + width)) + SEARCH
     return (
         slice(max(v - half, 0), min(v + half + 1, height)),
         slice(max(u - half, 0), min(u + half + 1, width)),

@@ -27,11 +27,11 @@ class Accounts:
     sent: Counter[str] = field(default_factory=Counter)
 
     def verdict(self, values: Mapping[str, str]) -> dict[str, object]:
-        """What is told of it, and whether that explains where everything is.
+        """What is told of it, and what of that does not fit.
 
         Queues are bounded: images may be replaced by newer ones before the node reads them
         (`unread`), and frames before they are worked on (`dropped`). Every other image must be
-        counted as what it is, and every request.
+        counted as what it is, and every request; else it is `unexplained`.
 
         Args:
             values: of the diagnostics, when nothing is in work any more.
@@ -54,6 +54,15 @@ class Accounts:
         }
         worked_on = sum(frames.values()) - frames.get(MALFORMED, 0)
         lost = sum(count for name, count in missing.items() if name != MALFORMED)
+        balances = {
+            "counted more often than sent": min(missing.values()) >= 0,
+            "missing frames": lost <= told("dropped") + unread,
+            "complete frames": told("paired") == worked_on + told("dropped"),
+            "images": told("received") + told("received_depth")
+            == 2 * told("paired") + told("unsynchronised"),
+            "requests": told("requests") == self.requests,
+            "refused requests": refused == dict(+self.refused),
+        }
         return {
             "sent": dict(sorted(self.sent.items())),
             "reported": frames,
@@ -64,13 +73,5 @@ class Accounts:
             "requests": self.requests,
             "requests_reported": told("requests"),
             "requests_refused": refused,
-            "explained": (
-                min(missing.values()) >= 0
-                and lost <= told("dropped") + unread
-                and told("paired") == worked_on + told("dropped")
-                and told("received") + told("received_depth")
-                == 2 * told("paired") + told("unsynchronised")
-                and told("requests") == self.requests
-                and refused == dict(+self.refused)
-            ),
+            "unexplained": [what for what, holds in balances.items() if not holds],
         }

@@ -120,7 +120,7 @@ def bad_clicks(frame_id: str) -> Mapping[str, PointStamped]:
     """Clicks that no point of the picture is meant by; frame_id is the camera's."""
     return {
         "unknown frame": _click("no_such_frame", 0.0, 0.0, 0.8),
-        "no frame": _click("", 0.0, 0.0, 0.8),
+        "no frame": _click("", 0.0, 0.0, 0.3),  # for the camera's frame may have no name either
         "endless frame": _click(LONG, 0.0, 0.0, 0.8),
         "not a number": _click(frame_id, math.nan, 0.0, 0.8),
         "behind the camera": _click(frame_id, 0.0, 0.0, -0.8),

@@ -68,7 +68,7 @@ def storm(messages: int = 10000, seed: int = 0) -> dict[str, object]:
         "outside": outside,
         "seconds": seconds,
         "passed": bool(
-            verdict["explained"]
+            not verdict["unexplained"]
             and sender.answered == sender.good
             and not sender.wrong
             and not outside
