@@ -1,7 +1,7 @@
 """The node as a process whose lifecycle services are called."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -54,9 +54,13 @@ class ManagedNode(RunningNode):
         return self._change.call_async(ChangeState.Request(transition=Transition(label=label)))
 
     def state(self) -> str:
-        future = self._get.call_async(GetState.Request())
-        self.client.wait(future.done, "its state")
-        return future.result().current_state.label
+        # A service may be found here before it finds its client: its answer is lost then.
+        for patience in (2.0, 8.0, 30.0):
+            future = self._get.call_async(GetState.Request())
+            with suppress(TimeoutError):
+                self.client.wait(future.done, "its state", patience)
+                return future.result().current_state.label
+        raise TimeoutError("the node does not tell its state")
 
     def bring_to(self, state: str) -> None:
         for label in (*BACK[self.state()], *WAYS[state]):

@@ -126,8 +126,7 @@ class StormSender:
         self._send_bad(key)
         self._wait_for_work()
         if key in BAD_INTRINSICS:
-            self._publish({"camera_info": self._messages()["camera_info"]})
-            self._wait_for_work()
+            self._publish_intrinsics(self._messages()["camera_info"])
 
     def _send_bad(self, key: str) -> None:
         bad, messages = self._frames[key], self._messages()
@@ -135,8 +134,7 @@ class StormSender:
         self.accounts.sent[key] += 1
         self.accounts.expected[bad.counted] += bad.times
         if key in BAD_INTRINSICS:
-            self._publish({"camera_info": messages.pop("camera_info")})
-            self._wait_for_work()
+            self._publish_intrinsics(messages.pop("camera_info"))
         self._publish(messages)
 
     def _flood(self) -> None:
@@ -221,6 +219,12 @@ class StormSender:
         self.accounts.depth += "depth" in messages
         for key, message in messages.items():
             self._publishers[key].publish(message)
+
+    def _publish_intrinsics(self, message: Any) -> None:
+        """Until the frames that follow are worked on with them."""
+        self._publish({"camera_info": message})
+        for _ in range(2):  # one request may overtake them, as it comes by another topic
+            self._wait_for_work()
 
     def _call(self, service: str, **fields: Any) -> Any:
         answer = self._client.call(service, TIMEOUT, **fields)
