@@ -163,9 +163,12 @@ class DescriptorModel:
         """
         check_image(image)
         height, width = image.shape[:2]
-        # By NumPy: with several threads torch waits for them longer than this takes.
-        scaled = np.divide(image, np.float32(255), dtype=np.float32)
-        pixels = torch.from_numpy(scaled).to(self.device).permute(2, 0, 1)[None]
+        if self.device.type == "cpu":
+            # By NumPy: with several threads torch waits for them longer than this takes.
+            pixels = torch.from_numpy(np.divide(image, np.float32(255), dtype=np.float32))
+        else:  # bytes are copied there in a quarter of the time
+            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).float() / 255
+        pixels = pixels.permute(2, 0, 1)[None]
         whole = self.config.network.coarsest_stride
         padding = (0, -width % whole, 0, -height % whole)
         if any(padding):

@@ -141,5 +141,3 @@ def test_half_precision_gives_float32_that_is_close(model: DescriptorModel) -> N
     assert 1e-6 < difference < 0.05
     with pytest.raises(InvalidInputError, match="unknown precision"):
         DescriptorModel(model.network, precision="int4")
-
-

@@ -63,5 +63,3 @@ def test_what_the_environment_says_of_transports_is_left_alone(
     assert os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] == str(PROFILE)
     assert PROFILE.is_file()
     monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
-
-
