@@ -28,6 +28,7 @@ SHIPPED = {  # weights, the last of their trainings, its steps
     "caps_start": ("config/train/caps_canonical.yaml", 3600),
     "caps_above": ("config/train/caps_above_keypoint.yaml", 1400),
     "caps": ("config/train/caps.yaml", 2000),
+    "caps_around": ("config/train/caps_guided.yaml", 3404),  # of more, see its card
 }
 CONFIG = TrainingConfig(
     twins=TwinsConfig("memory", crop=(64, 96)),
