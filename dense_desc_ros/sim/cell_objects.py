@@ -27,7 +27,8 @@ STEM = 0.0085, 0.012
 MIDDLE, SPREAD = np.array([0.48, 0.0]), np.array([0.16, 0.30])
 GAP = 0.03  # m between things
 DROP = 0.002  # m that they fall when the scene begins
-TRIES = 3000
+TRIES = 300
+DRAWS = 30  # for one thing, in each try
 MOST = 12  # things
 
 
@@ -139,17 +140,33 @@ def place(rng: np.random.Generator, things: Sequence[Thing]) -> list[FloatArray]
         for outline, middle in zip(outlines, middles, strict=True)
     ]
     needed = np.add.outer(radii, radii) + GAP
-    np.fill_diagonal(needed, 0)
     for attempt in range(TRIES):
         spread = SPREAD * (1 + attempt / TRIES) / 2
-        at = MIDDLE + spread * rng.uniform(-1, 1, (len(things), 2))
-        if np.all(np.linalg.norm(at[:, None] - at, axis=-1) >= needed):
+        at = _apart(rng, needed, spread)
+        if at is not None:
             yaws = rng.uniform(-np.pi, np.pi, len(things))
             return [
                 _standing(xy, yaw, middle)
                 for xy, yaw, middle in zip(at, yaws, middles, strict=True)
             ]
     raise InvalidInputError(f"{len(things)} things do not fit on the table: ask for fewer")
+
+
+def _apart(rng: np.random.Generator, needed: FloatArray, spread: float) -> FloatArray | None:
+    """Places (N, 2) at these distances (N, N) from each other at least, or None if none was found.
+
+    One after another: drawn all at once, six things hardly ever fit.
+    """
+    at = np.empty((0, 2))
+    for distances in needed:
+        for _ in range(DRAWS):
+            place = MIDDLE + spread * rng.uniform(-1, 1, 2)
+            if np.all(np.linalg.norm(at - place, axis=1) >= distances[: len(at)]):
+                at = np.vstack([at, place])
+                break
+        else:
+            return None
+    return at
 
 
 def _standing(at: FloatArray, yaw: float, middle: FloatArray) -> FloatArray:
