@@ -152,10 +152,10 @@ def place(rng: np.random.Generator, things: Sequence[Thing]) -> list[FloatArray]
     raise InvalidInputError(f"{len(things)} things do not fit on the table: ask for fewer")
 
 
-def _apart(rng: np.random.Generator, needed: FloatArray, spread: float) -> FloatArray | None:
+def _apart(rng: np.random.Generator, needed: FloatArray, spread: FloatArray) -> FloatArray | None:
     """Places (N, 2) at these distances (N, N) from each other at least, or None if none was found.
 
-    One after another: drawn all at once, six things hardly ever fit.
+    They are within `spread` (2,) of the middle of the table, along each axis. One after another: drawn all at once, six things hardly ever fit.
     """
     at = np.empty((0, 2))
     for distances in needed:
