@@ -155,7 +155,8 @@ def place(rng: np.random.Generator, things: Sequence[Thing]) -> list[FloatArray]
 def _apart(rng: np.random.Generator, needed: FloatArray, spread: FloatArray) -> FloatArray | None:
     """Places (N, 2) at these distances (N, N) from each other at least, or None if none was found.
 
-    They are within `spread` (2,) of the middle of the table, along each axis. One after another: drawn all at once, six things hardly ever fit.
+    They are within `spread` (2,) of the middle of the table, along each axis. They are drawn one
+    after another: all at once, six things hardly ever fit.
     """
     at = np.empty((0, 2))
     for distances in needed:
