@@ -7,7 +7,7 @@ def sleep_while_waiting() -> None:
     """Have OpenMP's threads sleep, not spin, until the others are done with their part of the work.
 
     Spinning costs nothing on a machine with nothing else to do. On any other it takes the processor
-    from the very thread that is waited for, and a network takes several times as long
-    (docs/speed.md). Only before torch is imported, and unless the environment says otherwise.
+    from the very thread that is waited for. Only before torch is imported, and unless the
+    environment says otherwise.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
