@@ -3,6 +3,7 @@
 import signal
 import weakref
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from rclpy.parameter import Parameter
 
 from dense_desc_interfaces.srv import ComputeGrasp
 from dense_desc_ros.nodes import node as node_module
-from dense_desc_ros.nodes.client import SERVICES, frame_messages
+from dense_desc_ros.nodes.client import SERVICES, DescriptorClient, frame_messages
 from dense_desc_ros.nodes.node import DescriptorNode
 
 RESULTS = {"grasps", "grasp_poses", "keypoints", "markers", "descriptors", "matches", "heatmaps"}
@@ -208,3 +209,6 @@ def test_a_bug_leaves_the_node_unconfigured_and_empty(
         assert model() is None
     finally:
         node.destroy_node()
+    with closing(DescriptorClient("/watcher")) as client:
+        ros = client.node
+        client.wait(lambda: "descriptor_node" not in ros.get_node_names(), "the end of the node")

@@ -46,6 +46,11 @@ class ManagedNode(LifecycleNode):
         self._activation.close()
         self._configuration.close()
 
+    def destroy_node(self) -> None:
+        """Leave the ROS graph."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()  # rclpy forgets it, and the node stays
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._attempt(
             "configure", lambda: self._configuration.enter_context(self.configuration())
