@@ -36,7 +36,7 @@ def main() -> None:
     sleep_while_waiting()
     try:
         app()
-    except DenseDescError as error:
+    except (DenseDescError, OSError) as error:  # a full disk, a file that may not be read
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
 

@@ -171,15 +171,22 @@ def benchmark_picks(
             "aligned (by these methods); repeatable."
         ),
     ] = ["unseen", "clutter"],  # noqa: B006
-    out: Annotated[Path | None, typer.Option(help="Folder of results and a picture.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of results and pictures.")] = Path("runs/picks"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --out; also with more scenes.")
+    ] = False,
     as_json: Json = False,
     device: Device = "auto",
 ) -> None:
-    """How often objects are picked at the point that was taught on one, in the simulated cell."""
+    """How often objects are picked at the point that was taught on one, in the simulated cell.
+
+    The folder gets results.json, and each pick's figures and a picture of its end.
+    """
     from dense_desc_ros.descriptors import DescriptorModel
     from dense_desc_ros.evaluation.picks.benchmark_picks import benchmark_picks as run
 
-    result = run(DescriptorModel.load(weights, device), scenes, seed, objects, condition, out)
+    model = DescriptorModel.load(weights, device)
+    result = run(model, out, scenes, seed, objects, condition, resume)
     hidden = ("seconds", "failures")
     rows = [
         {key: value for key, value in row.items() if key not in hidden}

@@ -1,6 +1,10 @@
-"""How often objects are picked at the point that was taught, in the simulated cell."""
+"""How often objects are picked at the point that was taught, in the simulated cell.
+
+Stopped or killed, it goes on where it was: each pick is a file.
+"""
 
 import json
+import math
 import statistics
 import tempfile
 from collections import Counter
@@ -15,7 +19,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 
-from dense_desc_ros.data.images import write_image
+from dense_desc_ros.data.images import read_image, write_image
+from dense_desc_ros.data.reading import read_json
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.evaluation.benchmark_grasp import FIRST_UNSEEN
@@ -29,7 +34,7 @@ from dense_desc_ros.sim.anatomy import TAUGHT
 from dense_desc_ros.sim.cell import Cell, CellSettings
 
 Picture = npt.NDArray[np.uint8]
-RESULTS, PICTURES = "results.json", "picks.png"
+RUN, RESULTS, PICTURES = "run.json", "results.json", "picks.png"
 COLUMNS, SHOWN = 6, 24  # picks in the picture
 PICTURE_SIZE = (320, 240)
 GOOD, BAD, BORDER = (40, 200, 40), (230, 50, 30), 4  # colours, and px
@@ -71,11 +76,12 @@ CONDITIONS = {
 
 def benchmark_picks(
     model: DescriptorModel,
+    out: Path,
     scenes: int = 100,
     seed: int = 0,
     category: str = "caps",
     conditions: Sequence[str] = (MAIN.name,),
-    out: Path | None = None,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Teach a grasp on one object by a click, then pick others, and judge by the truth.
 
@@ -84,11 +90,14 @@ def benchmark_picks(
 
     Args:
         model: finds the grasps.
+        out: folder of results.json, a picture of picks, and a folder for each condition with a
+            file and a picture for each pick.
         scenes: of each condition; each has another object.
         seed: fixes the scenes.
         category: of objects, one of those that there are taught grasps for.
         conditions: names of CONDITIONS.
-        out: folder for results.json and a picture of picks.
+        resume: go on with what is in `out`; there may be more scenes or other conditions than
+            there were.
 
     Returns:
         `success_rate`, `semantic_error_mm_median` (where the fingers closed, to where the taught
@@ -97,26 +106,29 @@ def benchmark_picks(
         `looking_s` (real).
 
     Raises:
-        InvalidInputError: no scene, or an unknown condition or category.
-        DataError: this machine cannot render.
+        InvalidInputError: no scene, an unknown condition or category, or `out` was begun with
+            another seed, category or other weights.
+        DataError: this machine cannot render, `out` holds a benchmark already and is not to be
+            resumed, or it cannot be written.
     """
     _check(model, scenes, category, conditions)
-    console = Console(stderr=True)
-    rows, pictures = [], []
-    with Progress(console=console) as progress:
+    run = {"weights": model.fingerprint, "seed": seed, "category": category}
+    _begin(out, run, resume)
+    rows, files = [], []
+    with Progress(console=Console(stderr=True)) as progress:
         for name in conditions:
             task = progress.add_task(name, total=scenes)
-            trials = []
-            for trial, picture in _trials(model, CONDITIONS[name], scenes, seed, category):
-                trials.append(trial)
-                pictures.append(picture)
-                done = sum(each.success for each in trials)
+            trials: list[dict[str, Any]] = []
+            for file in _trials(model, CONDITIONS[name], scenes, seed, category, out / name):
+                files.append(file)
+                trials.append(read_json(file))
+                done = sum(trial["success"] for trial in trials)
                 progress.update(task, advance=1, description=f"{name}: {done} of {len(trials)}")
             rows.append(_figures(CONDITIONS[name], trials))
     first = {key: rows[0][key] for key in ("success_rate", "semantic_error_mm_median", "failures")}
-    result = {**first, "category": category, "scenes": scenes, "seed": seed, "conditions": rows}
-    if out is not None:
-        _write(out, result, pictures)
+    result = {**first, **run, "scenes": scenes, "conditions": rows}
+    write_atomically(out / RESULTS, json.dumps(result, indent=1).encode())
+    write_image(out / PICTURES, _side_by_side([_picture_of(file) for file in files[:SHOWN]]))
     return result
 
 
@@ -131,10 +143,29 @@ def _check(model: DescriptorModel, scenes: int, category: str, conditions: Seque
         raise InvalidInputError("the condition aligned needs weights with keypoints")
 
 
+def _begin(out: Path, run: dict[str, Any], resume: bool) -> None:
+    """Record what is measured, or compare it with what was recorded."""
+    path = out / RUN
+    if not path.exists():
+        write_atomically(path, json.dumps(run, indent=1).encode())
+    elif not resume:
+        raise DataError(f"{out} holds a benchmark: go on with --resume, or choose another --out")
+    elif read_json(path) != run:
+        raise InvalidInputError(
+            f"{path} tells of another seed or category, or other weights: use the same, or another "
+            "--out"
+        )
+
+
 def _trials(
-    model: DescriptorModel, condition: Condition, scenes: int, seed: int, category: str
-) -> Iterator[tuple[Trial, Picture]]:
-    """Picks, one after another, each with a picture of how it ended."""
+    model: DescriptorModel, condition: Condition, scenes: int, seed: int, category: str, out: Path
+) -> Iterator[Path]:
+    """Files of picks, one after another; those that are there already first."""
+    files = [out / f"{number:04d}.json" for number in range(1, scenes + 1)]
+    done = [file for file in files if file.is_file()]
+    yield from done
+    if len(done) == scenes:
+        return
     settings = CellSettings(depth_noise=condition.depth_noise)
     with (
         tempfile.TemporaryDirectory(prefix="benchmark_picks_") as folder,
@@ -144,11 +175,19 @@ def _trials(
         pipeline = GraspPipeline(model, store, PipelineSettings(method=condition.method))
         cell.reset(seed, category, 1, 0, FIRST_UNSEEN)
         lesson = teach(cell, pipeline, next(iter(TAUGHT[category])))
-        for number in range(1, scenes + 1):
+        for number, file in enumerate(files, start=1):
+            if file in done:
+                continue
             which = FIRST_UNSEEN if condition.same else FIRST_UNSEEN + number
             cell.reset(seed + number, category, 1, condition.distractors, which)
             trial = Trials(cell, pipeline, lesson, SETTINGS).run()
-            yield trial, _framed(cell.view_outside(PICTURE_SIZE), trial.success)
+            write_image(_picture_of(file), _framed(cell.view_outside(PICTURE_SIZE), trial.success))
+            write_atomically(file, json.dumps(_record(trial), indent=1).encode())
+            yield file
+
+
+def _picture_of(file: Path) -> Path:
+    return file.with_suffix(".png")
 
 
 def _framed(picture: Picture, success: bool) -> Picture:
@@ -158,30 +197,37 @@ def _framed(picture: Picture, success: bool) -> Picture:
     return np.asarray(cv2.copyMakeBorder(inner, *sides, cv2.BORDER_CONSTANT, value=color), np.uint8)
 
 
-def _figures(condition: Condition, trials: Sequence[Trial]) -> dict[str, Any]:
-    errors = [trial.error_mm for trial in trials if np.isfinite(trial.error_mm)]
-    phases = {phase for trial in trials for phase in trial.seconds}
+def _record(trial: Trial) -> dict[str, Any]:
+    return {
+        "success": trial.success,
+        "failure": trial.failure,
+        "message": trial.result.message,
+        "error_mm": trial.error_mm if math.isfinite(trial.error_mm) else None,
+        "seconds": trial.seconds,
+        "looking_s": trial.looking_s,
+    }
+
+
+def _figures(condition: Condition, trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    errors = [trial["error_mm"] for trial in trials if trial["error_mm"] is not None]
+    seconds = [trial["seconds"] for trial in trials]
     return {
         "condition": condition.name,
         "method": condition.method,
         "picks": len(trials),
-        "success_rate": sum(trial.success for trial in trials) / len(trials),
+        "success_rate": sum(trial["success"] for trial in trials) / len(trials),
         "semantic_error_mm_median": statistics.median(errors) if errors else None,
-        "failures": dict(Counter(trial.failure for trial in trials if not trial.success)),
+        "failures": dict(Counter(trial["failure"] for trial in trials if not trial["success"])),
         "seconds": {
-            phase: statistics.median(t.seconds[phase] for t in trials if phase in t.seconds)
-            for phase in sorted(phases)
+            phase: statistics.median(each[phase] for each in seconds if phase in each)
+            for phase in sorted({phase for each in seconds for phase in each})
         },
-        "looking_s": statistics.median(trial.looking_s for trial in trials),
+        "looking_s": statistics.median(trial["looking_s"] for trial in trials),
     }
 
 
-def _write(out: Path, result: dict[str, Any], pictures: Sequence[Picture]) -> None:
-    try:
-        write_atomically(out / RESULTS, json.dumps(result, indent=2).encode())
-    except OSError as error:
-        raise DataError(f"cannot write {out / RESULTS}: {error}") from error
-    shown = list(pictures[:SHOWN])
+def _side_by_side(files: Sequence[Path]) -> Picture:
+    shown = [read_image(file) for file in files]
     shown += [np.full_like(shown[0], 255)] * (-len(shown) % COLUMNS)
     rows = [np.hstack(shown[start : start + COLUMNS]) for start in range(0, len(shown), COLUMNS)]
-    write_image(out / PICTURES, np.vstack(rows))
+    return np.vstack(rows)
