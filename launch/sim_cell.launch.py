@@ -1,10 +1,11 @@
 """The simulated cell with the node that sees, the node that picks, and RViz if wanted.
 
-`ros2 launch dense_desc_ros sim_cell.launch.py weights:=models/caps.safetensors`, then register a
-point and send a goal to /pick_node/pick: see docs/picking.md.
+    ros2 launch dense_desc_ros sim_cell.launch.py weights:=models/caps_around.safetensors
+
+Then register a point and send a goal to /pick_node/pick: see docs/picking.md.
 """
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node, SetUseSimTime
@@ -43,6 +44,7 @@ def generate_launch_description() -> LaunchDescription:
             ),
             _included(
                 "grasp",
+                camera="camera",  # its topics; else it would be the place of the one above
                 weights=LaunchConfiguration("weights"),
                 rviz=LaunchConfiguration("rviz"),
                 params_file=PathJoinSubstitution([SHARE, "config", "descriptor_node_sim.yaml"]),
@@ -52,8 +54,8 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
-def _included(name: str, **arguments: object) -> IncludeLaunchDescription:
+def _included(name: str, **arguments: object) -> GroupAction:
+    """Another launch file, in a group: else its name and parameters would be the next one's too."""
     file = PathJoinSubstitution([SHARE, "launch", f"{name}.launch.py"])
-    return IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(file), launch_arguments=list(arguments.items())
-    )
+    source = PythonLaunchDescriptionSource(file)
+    return GroupAction([IncludeLaunchDescription(source, launch_arguments=list(arguments.items()))])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -64,20 +65,50 @@ def pretend(prefix: Path, package: str, executable: str) -> None:
     script.chmod(0o755)
 
 
-@pytest.fixture
+@contextmanager
 def launched(
-    prefix: Path, tiny_model: DescriptorModel, tmp_path: Path
+    prefix: Path, model: DescriptorModel, folder: Path, file: str, **given: object
 ) -> Iterator[subprocess.Popen[str]]:
-    tiny_model.save(tmp_path / "weights.safetensors")
-    pretend(tmp_path, "rviz2", "rviz2")
-    pretend(tmp_path, "tf2_ros", "static_transform_publisher")
+    """A launch file at work."""
+    model.save(folder / "weights.safetensors")
+    pretend(folder, "rviz2", "rviz2")
+    pretend(folder, "tf2_ros", "static_transform_publisher")
     environment = dict(os.environ)
-    paths = [str(tmp_path), str(prefix), environment.get("AMENT_PREFIX_PATH", "")]
+    paths = [str(folder), str(prefix), environment.get("AMENT_PREFIX_PATH", "")]
     environment["AMENT_PREFIX_PATH"] = os.pathsep.join(filter(None, paths))
     arguments = {
+        "weights": folder / "weights.safetensors",
+        "references": folder / "references",
+        **given,
+    }
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            LAUNCH,
+            str(prefix / "share/dense_desc_ros/launch" / file),
+            *(f"{name}:={value}" for name, value in arguments.items()),
+        ],
+        env=environment,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        yield process
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to launch and to what it started
+        assert process.wait(timeout=60) == 0
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def camera_cell(
+    prefix: Path, tiny_model: DescriptorModel, tmp_path: Path
+) -> Iterator[subprocess.Popen[str]]:
+    arguments = {
         "autostart": "true",
-        "weights": tmp_path / "weights.safetensors",
-        "references": tmp_path / "references",
         "camera": "/left/camera",
         "depth": "/left/camera/depth/registered",
         "name": "finder",
@@ -87,22 +118,8 @@ def launched(
         "camera_frame": "left_optical",
         "rviz": "true",
     }
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            LAUNCH,
-            str(prefix / "share/dense_desc_ros/launch/grasp.launch.py"),
-            *(f"{name}:={value}" for name, value in arguments.items()),
-        ],
-        env=environment,
-        start_new_session=True,
-        text=True,
-    )
-    yield process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with launched(prefix, tiny_model, tmp_path, "grasp.launch.py", **arguments) as process:
+        yield process
 
 
 def started_with(process: subprocess.Popen[str], executable: Path) -> list[str]:
@@ -114,13 +131,13 @@ def started_with(process: subprocess.Popen[str], executable: Path) -> list[str]:
     return file.read_text().split()
 
 
-def test_launch(launched: subprocess.Popen[str], ros: ModuleType, tmp_path: Path) -> None:
-    transform = started_with(launched, tmp_path / "lib/tf2_ros/static_transform_publisher")
+def test_launch(camera_cell: subprocess.Popen[str], ros: ModuleType, tmp_path: Path) -> None:
+    transform = started_with(camera_cell, tmp_path / "lib/tf2_ros/static_transform_publisher")
     values = dict(zip(transform[::2], transform[1::2], strict=False))
     assert [float(values[f"--{key}"]) for key in ("x", "y", "z", "qx", "qy", "qz", "qw")] == POSE
     assert (values["--frame-id"], values["--child-frame-id"]) == ("base_link", "left_optical")
 
-    rviz = started_with(launched, tmp_path / "lib/rviz2/rviz2")
+    rviz = started_with(camera_cell, tmp_path / "lib/rviz2/rviz2")
     assert rviz[rviz.index("--fixed-frame") + 1] == "base_link"
     config = yaml.safe_load(Path(rviz[rviz.index("-d") + 1]).read_text())
     renamed = dict(argument.split(":=") for argument in rviz if ":=" in argument)
@@ -149,5 +166,22 @@ def test_launch(launched: subprocess.Popen[str], ros: ModuleType, tmp_path: Path
         assert min_score.double_value == PipelineSettings.min_score  # of the parameter file
     finally:
         client.close()
-    os.killpg(launched.pid, signal.SIGINT)  # as Ctrl-C does: to launch and to what it started
-    assert launched.wait(timeout=30) == 0
+
+
+def test_the_simulated_cell(
+    prefix: Path, tiny_model: DescriptorModel, ros: ModuleType, tmp_path: Path
+) -> None:
+    """Each included file has arguments of the same names; none may be taken for another's."""
+    with (
+        launched(prefix, tiny_model, tmp_path, "sim_cell.launch.py", camera="fixed"),
+        closing(DescriptorClient()) as client,
+    ):
+        client.wait(lambda: bool(client.grasps), "work on the cell's frames", timeout=180)
+        assert client.grasps[-1].header.frame_id == "base_link"
+        nodes = ["descriptor_node", "pick_node", "sim_cell"]
+        assert set(nodes) <= set(client.node.get_node_names())
+        service = client.node.create_client(GetParameters, "/pick_node/get_parameters")
+        client.wait(service.service_is_ready, "the node that picks", timeout=60)
+        future = service.call_async(GetParameters.Request(names=["arm", "base_frame"]))
+        client.wait(future.done, "parameters")
+        assert [each.string_value for each in future.result().values] == ["remote", "base_link"]

@@ -1,5 +1,8 @@
 """The simulated cell as a node, in another process."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,3 +77,14 @@ def test_what_the_arm_cannot_do_is_said(user: CellUser) -> None:
     assert accepted and not result.success and result.message
     accepted, result = move(user, motion=MoveArm.Goal.HOME, speed=1.0)
     assert accepted and result.success, result.message
+
+
+def test_ctrl_c_ends_the_cell_well_also_twice() -> None:
+    """As `ros2 launch` does, whose processes get one of the terminal and one of launch."""
+    command = [sys.executable, "-m", "dense_desc_ros.nodes.sim_cell"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("the cell is ready" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(timeout=90), process.stderr.read()) == (0, "")

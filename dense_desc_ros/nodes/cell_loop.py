@@ -4,13 +4,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
+from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.sim.cell import Cell, CellSettings
 
 T = TypeVar("T")
 TICK = 0.02  # simulated seconds between two looks at what is to be done
+ENDED = 1.0  # s after which one who waits looks whether the cell is still there
 LAG = 0.2  # s; what the simulation is behind more than this, it does not try to make up for
 
 
@@ -65,9 +67,17 @@ class CellLoop:
         return self._ending.is_set()
 
     def do(self, job: Callable[[Cell], T]) -> T:
-        """Have something done on the cell's thread, from another one, and return its result."""
+        """Have something done on the cell's thread, from another one, and return its result.
+
+        Raises:
+            DenseDescError: the cell has ended; or whatever the job raises.
+        """
         future: Future[T] = Future()
         self._jobs.put((job, future))
+        while not wait([future], ENDED).done and self._thread.is_alive():
+            pass
+        if not future.done():
+            raise DenseDescError("the simulated cell has ended")
         return future.result()
 
     def advance(self, seconds: float) -> None:

@@ -14,14 +14,10 @@ from typing import TYPE_CHECKING
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.logging import LoggingSeverity, set_logger_level
-from rclpy.signals import (
-    SignalHandlerOptions,
-    install_signal_handlers,
-    uninstall_signal_handlers,
-)
+from rclpy.signals import install_signal_handlers, uninstall_signal_handlers
 
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
+from dense_desc_ros.nodes.process import initialise
 from dense_desc_ros.nodes.shared_memory import make_room_for_images
 from dense_desc_ros.waiting_threads import sleep_while_waiting
 
@@ -34,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     sleep_while_waiting()
     with _obeying_signals() as started:
         try:
-            _initialise(arguments)
+            make_room_for_images()
+            initialise(arguments)
             node = _load()
             if node.autostart and not node.start():
                 return 2  # the node has logged why
@@ -76,18 +73,6 @@ def _obeying_signals() -> Iterator[Callable[["DescriptorNode"], None]]:
         uninstall_signal_handlers()
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-def _initialise(arguments: list[str] | None) -> None:
-    # What rcl itself logs when it cannot read a parameter file says less than its exception.
-    set_logger_level("rcl", LoggingSeverity.FATAL)
-    make_room_for_images()
-    try:
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:
-        raise InvalidInputError(error) from error
-    finally:
-        set_logger_level("rcl", LoggingSeverity.UNSET)
 
 
 def _load() -> "DescriptorNode":

@@ -14,7 +14,8 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.exceptions import ParameterException
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -31,6 +32,7 @@ from dense_desc_ros.nodes.cell_loop import CellLoop
 from dense_desc_ros.nodes.client import CAMERA_TOPICS, frame_messages
 from dense_desc_ros.nodes.conversions import point_message, pose_matrix, pose_message
 from dense_desc_ros.nodes.declaring import declare
+from dense_desc_ros.nodes.process import initialise, told_by_signals, turn
 from dense_desc_ros.nodes.sim_cell_parameters import CellParameters
 from dense_desc_ros.picking.arm import ArmError, ArmFailure, GripperState
 from dense_desc_ros.sim.arm import SimArm
@@ -274,21 +276,21 @@ def _pose(message: Any) -> FloatArray:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the cell until it is told to stop; ROS arguments as usual (--ros-args ...)."""
-    rclpy.init(args=arguments)
-    try:
-        node = SimCellNode()
-        with closing(node):
-            node.start()
-            executor = MultiThreadedExecutor(THREADS)
-            executor.add_node(node)
-            executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except DenseDescError as error:
-        print(f"{NODE_NAME}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    finally:
-        rclpy.try_shutdown()
+    with told_by_signals() as told:
+        try:
+            initialise(arguments)
+            node = SimCellNode()
+            with closing(node):
+                node.start()
+                executor = MultiThreadedExecutor(THREADS)
+                executor.add_node(node)
+                while not told.is_set():
+                    turn(executor, node)
+        except (DenseDescError, ParameterException) as error:
+            print(f"{NODE_NAME}: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
+        finally:
+            rclpy.try_shutdown()
     return 0
 
 
