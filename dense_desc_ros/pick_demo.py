@@ -61,13 +61,16 @@ class Picked:
     reason: str
 
 
-def run_pick_demo(weights: Path, out: Path, picks: int = PICKS) -> dict[str, Any]:
+def run_pick_demo(
+    weights: Path, out: Path, picks: int = PICKS, viewer: bool = False
+) -> dict[str, Any]:
     """Teach once, pick several times; writes pictures, a film and a table.
 
     Args:
         weights: of the model.
         out: folder of results.json, table.txt, picks.mp4, taught.png and pick_*.png.
         picks: how many caps are picked.
+        viewer: show the cell in a window meanwhile.
 
     Returns:
         The figures, as in results.json.
@@ -79,7 +82,12 @@ def run_pick_demo(weights: Path, out: Path, picks: int = PICKS) -> dict[str, Any
 
     out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out / "references", ignore_errors=True)
-    cell = {"category": CATEGORY, "first": TAUGHT, "frame_rate": FRAME_RATE}
+    cell = {
+        "category": CATEGORY,
+        "first": TAUGHT,
+        "frame_rate": FRAME_RATE,
+        "viewer": "true" if viewer else "false",
+    }
     console.rule("1/3  The cell, the node that sees and the node that picks start")
     with (
         Film(out / "picks.mp4", FILM_RATE) as film,

@@ -20,6 +20,7 @@ CELL = {
     "distractors": ("0", "How many other things lie around them."),
     "seed": ("0", "Of the scene."),
     "camera": ("wrist", "Where the camera is: wrist or fixed."),
+    "viewer": ("false", "true: show the cell in a window."),
 }
 
 

@@ -88,3 +88,14 @@ def test_ctrl_c_ends_the_cell_well_also_twice() -> None:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
         assert (process.wait(timeout=90), process.stderr.read()) == (0, "")
+
+
+def test_without_a_display_there_is_no_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    command = [sys.executable, "-m", "dense_desc_ros.nodes.sim_cell"]
+    command += ["--ros-args", "-p", "viewer:=true"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("sim_cell: a viewer needs a display")
+    assert len(done.stderr.splitlines()) == 1

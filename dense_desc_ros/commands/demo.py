@@ -10,14 +10,17 @@ Out = Annotated[Path, typer.Option(help="Where pictures and table go.")]
 
 def demo(
     weights: Annotated[Path, typer.Option(help="Of the model that finds the grasp.")] = Path(
-        "models/caps.safetensors"
+        "models/caps_around.safetensors"
     ),
     out: Out = Path("demo/picks"),
+    viewer: Annotated[
+        bool, typer.Option("--viewer", help="Watch it in a window; needs a display.")
+    ] = False,
 ) -> None:
     """A grasp taught on one cap by a click; a simulated arm picks other caps there, over ROS 2."""
     from dense_desc_ros.pick_demo import run_pick_demo
 
-    run_pick_demo(weights, out)
+    run_pick_demo(weights, out, viewer=viewer)
 
 
 def demo_learning(

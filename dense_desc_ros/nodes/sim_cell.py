@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rclpy
 from builtin_interfaces.msg import Time
@@ -38,6 +38,9 @@ from dense_desc_ros.picking.arm import ArmError, ArmFailure, GripperState
 from dense_desc_ros.sim.arm import SimArm
 from dense_desc_ros.sim.cell import Cell
 
+if TYPE_CHECKING:
+    from dense_desc_ros.sim.viewer import CellViewer
+
 NODE_NAME = "sim_cell"
 FEEDBACK_PERIOD = 0.2  # simulated s
 THREADS = 4  # of the executor: two actions, what cancels them, and the service
@@ -68,17 +71,23 @@ class SimCellNode(Node):
             self._settings.cell,
             self._settings.real_time_factor,
             1 / self._settings.frame_rate,
-            self._publish_state,
+            self._tick,
             self._publish_frame,
         )
+        self._viewer: CellViewer | None = None
 
     def start(self) -> None:
         """Build the cell and its first scene, then offer what it can do.
 
         Raises:
-            DenseDescError: this machine cannot render, or there is no such scene.
+            DenseDescError: this machine cannot render, or has no display for the viewer, or
+                there is no such scene.
         """
         self._loop.start()
+        if self._settings.viewer:
+            from dense_desc_ros.sim.viewer import CellViewer  # needs libraries of a desktop
+
+            self._viewer = CellViewer()
         first = self._settings
         self._loop.do(
             lambda cell: cell.reset(
@@ -107,6 +116,8 @@ class SimCellNode(Node):
     def close(self) -> None:
         """End the motion under way, and the cell."""
         self._loop.close()
+        if self._viewer is not None:
+            self._viewer.close()
 
     # What is asked of the cell. All of this ends on the cell's own thread.
 
@@ -204,6 +215,11 @@ class SimCellNode(Node):
         return response
 
     # What the cell tells. On the cell's own thread.
+
+    def _tick(self, cell: Cell) -> None:
+        self._publish_state(cell)
+        if self._viewer is not None:
+            self._viewer.show(cell)
 
     def _publish_state(self, cell: Cell) -> None:
         if not self.context.ok():

@@ -29,6 +29,7 @@ class CellParameters:
     distractors: int = setting(0, "How many other things lie around them at the start.", (0, 20))
     first: int = setting(0, "Number of the first of them at the start.", (0, 1_000_000))
     seed: int = setting(0, "Of the scene at the start.", (0, 2**31 - 1))
+    viewer: bool = setting(False, "Show the cell in a window; needs a display.")
 
     def __post_init__(self) -> None:
         check_limits(self)
