@@ -14,7 +14,7 @@ from transforms3d.quaternions import mat2quat, quat2mat
 
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.camera_frames import pixel_width, pixels_as_taken
-from dense_desc_ros.data.messages import NANOSECONDS
+from dense_desc_ros.data.messages import NANOSECONDS, set_numbers
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.grasp import Grasp, Refusal
 
@@ -113,9 +113,9 @@ def matrix_from_values(values: Sequence[float]) -> FloatArray:
 def _grasp(
     ros: Any, grasp: Grasp, frame: RgbdFrame, header: Any, T_frame_camera: FloatArray
 ) -> Any:
-    point = T_frame_camera[:3, :3] @ grasp.point + T_frame_camera[:3, 3]
+    R, t = T_frame_camera[:3, :3], T_frame_camera[:3, 3]
     pose = pose_message(ros, T_frame_camera @ grasp.T_camera_grasp)
-    return ros.Grasp(
+    message = ros.Grasp(
         name=grasp.name,
         method=grasp.method,
         score=grasp.score,
@@ -124,7 +124,9 @@ def _grasp(
         spread=grasp.found.spread,
         scale=grasp.found.scale,
         pixel=pixel_message(ros, pixels_as_taken(frame, grasp.pixel)),
-        point=point_message(ros, point),
+        point=point_message(ros, R @ grasp.point + t),
         pose=ros.PoseStamped(header=header, pose=pose),
         opening_width=float(grasp.opening_width),
     )
+    set_numbers(message, "around", (grasp.around @ R.T + t).astype(np.float32).ravel())
+    return message

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from scripted_arm import ScriptedArm, pose_above
 
 from dense_desc_ros.camera import FloatArray
@@ -25,6 +26,7 @@ class World:
     goal: PickGoal = GOAL
     time: float = 100.0
     age: float = 0.0  # s, of what is seen
+    around: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
     sightings: list[Sighting | Exception] = field(default_factory=list)  # instead of the truth
     phases: list[tuple[Phase, bool]] = field(default_factory=list)
     cancelled: Callable[[], bool] = lambda: False
@@ -44,7 +46,7 @@ class World:
         scores = scores or [1.0] * len(poses)
         return Sighting(
             [
-                Candidate("cap", score, T, math.nan, stamp)
+                Candidate("cap", score, T, math.nan, stamp, around=self.around)
                 for T, score in zip(poses, scores, strict=True)
             ]
         )

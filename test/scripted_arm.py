@@ -51,12 +51,16 @@ class ScriptedArm:
     fell: bool = False
     is_moving: bool = False
     calls: list[str] = field(default_factory=list)
+    avoided: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
     widest: float = 0.08
 
     def check(self, T_base_grasp: FloatArray) -> None:
         self._call("check")
         if np.linalg.norm(T_base_grasp[:3, 3]) > self.reach:
             raise ArmError(ArmFailure.UNREACHABLE, f"{T_base_grasp[:3, 3]} is out of reach")
+
+    def avoid(self, points: FloatArray) -> None:
+        self.avoided = points
 
     def move_to(self, T_base_grasp: FloatArray, speed: float, cancelled: Cancelled) -> None:
         self._move("move_to", T_base_grasp, cancelled)

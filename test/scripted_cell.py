@@ -89,6 +89,7 @@ class ScriptedCell(Node):
                 pose.orientation.w = 7.0  # no rotation
                 response.grasps.refusals.append(Refusal(name=name, reason="it is hidden"))
             grasp.pose.pose = pose
+            grasp.around = [float(x) for x in self.arm.object_at]
             response.grasps.grasps.append(grasp)
         return response
 

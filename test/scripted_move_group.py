@@ -12,7 +12,7 @@ from typing import Any
 import rclpy
 from control_msgs.action import FollowJointTrajectory, GripperCommand, ParallelGripperCommand
 from moveit_msgs.action import ExecuteTrajectory, MoveGroup
-from moveit_msgs.msg import MoveItErrorCodes, RobotTrajectory
+from moveit_msgs.msg import CollisionObject, MoveItErrorCodes, RobotTrajectory
 from moveit_msgs.srv import ApplyPlanningScene, GetCartesianPath, GetPositionIK
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -45,6 +45,8 @@ class MoveGroupNode(Node):
         self.declare_parameter("behaviour", "")  # of execution: stuck, dies
         self.declare_parameter("account", "{}")
         self.account: dict[str, Any] = {"stops": 0}
+        self.world: dict[str, Any] = {}
+        self.attached: dict[str, Any] = {}
         self.finger = 0.04
         group = ReentrantCallbackGroup()
         for kind, name, serve in (
@@ -112,12 +114,35 @@ class MoveGroupNode(Node):
         return response
 
     def scene(self, request: Any, response: Any) -> Any:
-        assert request.scene.is_diff and request.scene.robot_state.is_diff
-        (box,) = request.scene.world.collision_objects
-        place = numbers(box.pose)[:3]
-        self.note(table=[box.header.frame_id, *place, *box.primitives[0].dimensions])
+        scene = request.scene
+        assert scene.is_diff and scene.robot_state.is_diff
         response.success = True
+        for attached in scene.robot_state.attached_collision_objects:
+            response.success &= self.attach(attached)
+        for what in scene.world.collision_objects:
+            response.success &= self.put(what)
+        self.note(world=self.world, attached=self.attached)
         return response
+
+    def attach(self, attached: Any) -> bool:
+        """As MoveIt does: what is detached is an object of the world again."""
+        name = attached.object.id
+        if attached.object.operation == CollisionObject.REMOVE:
+            if name in self.attached:
+                self.world[name] = self.attached.pop(name)
+                return True
+            return False
+        assert attached.link_name in LINKS
+        self.attached[name] = [*described(attached.object), *attached.touch_links]
+        self.world.pop(name, None)
+        return True
+
+    def put(self, what: Any) -> bool:
+        """MoveIt fails to remove what is not there."""
+        if what.operation == CollisionObject.REMOVE:
+            return self.world.pop(what.id, None) is not None
+        self.world[what.id] = described(what)
+        return True
 
     def plan(self, handle: Any) -> Any:
         request, result = handle.request.request, MoveGroup.Result()
@@ -207,6 +232,16 @@ class MoveGroupNode(Node):
 def numbers(pose: Any) -> list[float]:
     p, q = pose.position, pose.orientation
     return [p.x, p.y, p.z, q.x, q.y, q.z, q.w]
+
+
+def described(what: Any) -> list[Any]:
+    """A collision object made of boxes of the same size: frame, centres, and that size."""
+    (size,) = {tuple(box.dimensions) for box in what.primitives}
+    assert len(what.primitives) == len(what.primitive_poses)
+    p = what.pose.position
+    centres = [numbers(pose)[:3] for pose in what.primitive_poses]
+    centres = [[x + p.x, y + p.y, z + p.z] for x, y, z in centres]
+    return [what.header.frame_id, centres, list(size)]
 
 
 def trajectory(positions: list[float]) -> RobotTrajectory:

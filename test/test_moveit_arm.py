@@ -87,10 +87,48 @@ def test_the_grasp_frame_may_be_elsewhere_than_the_tip_link(graph: Graph, group:
     mounted = (0, 0, 0.15, 0, 0, half, half)
     arm = graph.arm(tip_link="tool", grasp_in_tip=mounted, table=TABLE)
     arm.move_to(POSE, 0.4, never)
-    assert group.account()["table"] == [FRAME, *TABLE]
+    assert group.account()["world"]["table"] == [FRAME, [list(TABLE[:3])], list(TABLE[3:])]
     T_base_tip = matrix_from_values(group.account()["at"])
     np.testing.assert_allclose(T_base_tip @ matrix_from_values(mounted), POSE, atol=1e-9)
     assert T_base_tip[2, 3] == pytest.approx(0.35)
+
+
+def test_the_object_is_in_the_way_until_it_is_grasped_and_then_a_part_of_the_hand(
+    graph: Graph, group: MoveGroup
+) -> None:
+    arm = graph.arm(object_box=0.04, table=TABLE)
+    points = np.array([[0.5, 0.1, 0.18], [0.55, 0.1, 0.15]])
+    size = [0.04, 0.04, 0.04]
+    group.set(between=0.03)
+    above = POSE.copy()
+    above[2, 3] += 0.1
+    arm.check(POSE)
+    assert set(group.account()["world"]) == {"table"}
+    arm.avoid(points)
+    arm.move_to(above, 0.4, never)
+    assert group.account()["world"]["object"] == [FRAME, points.tolist(), size]
+    arm.move_straight(POSE, 0.2, never)
+    assert set(group.account()["world"]) == {"table"}
+    assert arm.move_gripper(0.0, never).stalled
+    arm.move_straight(above, 0.2, never)
+    frame, in_tip, *rest = group.account()["attached"]["object"]
+    assert (frame, rest) == (SETTINGS.tip_link, [size, *SETTINGS.touch_links])
+    np.testing.assert_allclose(in_tip @ POSE[:3, :3].T + POSE[:3, 3], points, atol=1e-9)
+    arm.move_gripper(0.08, never)
+    arm.go_home(0.3, never)
+    assert (set(group.account()["world"]), group.account()["attached"]) == ({"table"}, {})
+
+
+def test_an_object_that_was_not_reached_is_not_in_the_way_of_the_next(
+    graph: Graph, group: MoveGroup
+) -> None:
+    arm = graph.arm(object_box=0.04)
+    arm.avoid(POSE[None, :3, 3])
+    group.set(plan=Codes.PLANNING_FAILED)
+    failure_of(arm.move_to, POSE, 0.4, never)
+    assert "object" in group.account()["world"]
+    arm.check(POSE)
+    assert "object" not in group.account()["world"]
 
 
 ALWAYS = {

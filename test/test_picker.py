@@ -49,6 +49,13 @@ def test_picks_and_places() -> None:
     assert done.arm.is_home and not done.arm.fell
 
 
+def test_the_arm_is_told_what_to_keep_clear_of() -> None:
+    told = world()
+    told.around = GRASP[:3, 3] + np.array([[0.0, 0.0, -0.02], [0.03, 0.0, -0.05]])
+    assert told.pick().success
+    np.testing.assert_array_equal(told.arm.avoided, told.around)
+
+
 def test_holds_what_it_is_not_told_to_place_and_drops_it_for_nothing() -> None:
     held = world()
     held.goal = PickGoal("cap", retreat_distance=0.2)

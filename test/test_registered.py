@@ -106,6 +106,9 @@ def test_what_was_registered_is_found_there_again(pipeline, T_object_point):
     assert millimetres < 1 and degrees < 1
     assert grasp.found.scale == 1
     assert grasp.score == pytest.approx(1, abs=0.1)
+    u, v = np.rint(CAMERA.project(grasp.around)).astype(int).T
+    assert len(grasp.around) > 40 and (view.mask[v, u] == 0).all()
+    np.testing.assert_allclose(view.frame.depth[v, u], grasp.around[:, 2], atol=0.004)
     again = only(find(pipeline, view))
     np.testing.assert_array_equal(again.T_camera_grasp, grasp.T_camera_grasp)
 

@@ -215,11 +215,16 @@ def _to_message(message_type: Any, header: Any, pixels: npt.NDArray, encoding: s
         step=pixels.strides[0],
         data=flat[:0],
     )
-    if isinstance(message.data, array.array):
-        message.data.frombytes(flat.data)  # rclpy would check an assigned sequence byte by byte
-    else:
-        message.data = flat
+    set_numbers(message, "data", flat)
     return message
+
+
+def set_numbers(message: Any, field: str, numbers: npt.NDArray) -> None:
+    """Fill an empty field that is a sequence of numbers, with an array (n,) of their type."""
+    if isinstance(empty := getattr(message, field), array.array):
+        empty.frombytes(numbers.view(np.uint8).data)  # rclpy would check each of a sequence
+    else:
+        setattr(message, field, numbers)
 
 
 def _pixels(message: Any, encodings: Encodings, what: str) -> npt.NDArray:

@@ -1,5 +1,6 @@
 """From the pose of a reference's point to the grasp there, if it is possible."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.grasping.visible import VisibleSurface
 from dense_desc_ros.references import Reference
 
+MOST = 96  # points of a surface that are told: what two views have
 HIDDEN = 0.03  # m; what is less before a point may be that point, on an object of another shape
 
 
@@ -49,7 +51,15 @@ def choose_grasp(
         reason = _outside(settings.workspace, pose, T_base_camera)
         if reason:
             return Refusal(reference.name, found.score, reason)
-    return Grasp(reference.name, found, pose, width)
+    return Grasp(reference.name, found, pose, width, _around(reference, found))
+
+
+def _around(reference: Reference, found: PointPose) -> FloatArray:
+    """Points (n, 3) of the surface that was registered, where they are now; of MOST at most."""
+    points = reference.support.points.double().numpy()
+    points = points[:: math.ceil(len(points) / MOST) or 1]
+    T = found.T_camera_point
+    return np.asarray(found.scale * points @ T[:3, :3].T + T[:3, 3])
 
 
 def _not_seen(surface: VisibleSurface, point: FloatArray) -> str:

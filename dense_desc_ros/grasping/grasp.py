@@ -3,7 +3,9 @@
 Grasp frames: origin between the finger tips, z along the approach, y along the closing direction.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from dense_desc_ros.camera import FloatArray
 
@@ -53,12 +55,15 @@ class Grasp:
         found: how the reference was found.
         T_camera_grasp: (4, 4) pose of the grasp in the camera frame.
         opening_width: of the gripper before closing, metres; NaN when unknown.
+        around: (n, 3) points of the object's surface around the reference's point, as registered,
+            where they are by the pose found; camera frame, metres. None if only the point is known.
     """
 
     name: str
     found: PointPose
     T_camera_grasp: FloatArray
     opening_width: float
+    around: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
 
     @property
     def score(self) -> float:

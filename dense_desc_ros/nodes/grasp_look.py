@@ -1,6 +1,7 @@
 """Grasps of a reference, asked of the descriptor node."""
 
 import geometry_msgs.msg
+import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
 
@@ -77,6 +78,9 @@ def grasp_message(candidate: Candidate | None) -> Grasp:
 def _candidate(grasp: Grasp) -> Candidate:
     T_base_grasp: FloatArray = pose_matrix(grasp.pose.pose)
     stamp = Time.from_msg(grasp.pose.header.stamp).nanoseconds * 1e-9
-    return Candidate(
-        grasp.name, grasp.score, T_base_grasp, float(grasp.opening_width), stamp, source=grasp
-    )
+    width = float(grasp.opening_width)
+    around = np.asarray(grasp.around, dtype=float)
+    if len(around) % 3 or not np.isfinite(around).all():
+        raise InvalidInputError("the points around it are not finite numbers x, y, z")
+    points = around.reshape(-1, 3)
+    return Candidate(grasp.name, grasp.score, T_base_grasp, width, stamp, grasp, points)

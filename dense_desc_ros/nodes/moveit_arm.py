@@ -20,6 +20,7 @@ from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.grasp_messages import matrix_from_values, pose_message
 from dense_desc_ros.nodes.moveit_gripper import MoveItGripper
 from dense_desc_ros.nodes.moveit_requests import Requests, check_code
+from dense_desc_ros.nodes.moveit_scene import MoveItScene
 from dense_desc_ros.nodes.moveit_settings import MoveItSettings
 from dense_desc_ros.nodes.remote_calls import ActionCaller, Answer, Patience, ServiceCaller
 from dense_desc_ros.picking.arm import ArmError, ArmFailure, Cancelled, GripperState
@@ -58,23 +59,29 @@ class MoveItArm:
         self._straight = ServiceCaller(
             node, GetCartesianPath, f"{prefix}compute_cartesian_path", patience
         )
-        self._scene = ServiceCaller(
+        self._apply = ServiceCaller(
             node, ApplyPlanningScene, f"{prefix}apply_planning_scene", patience
         )
+        self._scene = MoveItScene(settings, base_frame)
         self._events = node.create_publisher(String, f"{prefix}trajectory_execution_event", 1)
         self._gripper = MoveItGripper(node, settings, patience)
 
     def check(self, T_base_grasp: FloatArray) -> None:
+        self._scene.touch()  # what was to be grasped before is in the way of a grasp
         self._apply_scene()
         request = self._requests.inverse_kinematics(self._tip(T_base_grasp))
         code = self._ik.call(request).error_code
         check_code(code, ArmFailure.UNREACHABLE, "to find joint angles for a pose")
+
+    def avoid(self, points: FloatArray) -> None:
+        self._scene.see(points)
 
     def move_to(self, T_base_grasp: FloatArray, speed: float, cancelled: Cancelled) -> None:
         tip = self._tip(T_base_grasp)
         self._plan_and_execute(self._requests.plan_to_pose(tip, speed), cancelled)
 
     def move_straight(self, T_base_grasp: FloatArray, speed: float, cancelled: Cancelled) -> None:
+        self._scene.touch(T_base_grasp @ self._T_grasp_tip)
         self._apply_scene()
         tip = self._tip(T_base_grasp)
         answer = self._straight.call(self._requests.straight(tip, speed), cancelled)
@@ -91,7 +98,9 @@ class MoveItArm:
         self._plan_and_execute(self._requests.plan_home(speed), cancelled)
 
     def move_gripper(self, width: float, cancelled: Cancelled) -> GripperState:
-        return self._gripper.move(width, cancelled)
+        state = self._gripper.move(width, cancelled)
+        self._scene.grip(state.stalled)
+        return state
 
     def gripper(self) -> GripperState:
         return self._gripper.state()
@@ -104,7 +113,7 @@ class MoveItArm:
 
     def close(self) -> None:
         """Leave move_group and the gripper alone."""
-        for part in (self._plan, self._execute, self._ik, self._straight, self._scene):
+        for part in (self._plan, self._execute, self._ik, self._straight, self._apply):
             part.close()
         self._gripper.close()
         self._node.destroy_publisher(self._events)
@@ -114,9 +123,11 @@ class MoveItArm:
         return pose_message(geometry_msgs.msg, T_base_grasp @ self._T_grasp_tip)
 
     def _apply_scene(self) -> None:
-        """Tell of the table; each time, since move_group may have been restarted."""
-        if self._settings.table and not self._scene.call(self._requests.scene()).success:
-            raise ArmError(ArmFailure.NO_PLAN, "MoveIt does not take the table into its scene")
+        request = self._scene.request()
+        if request is not None and not self._apply.call(request).success:
+            raise ArmError(
+                ArmFailure.NO_PLAN, "MoveIt does not take the table or the object into its scene"
+            )
 
     def _plan_and_execute(self, goal: MoveGroup.Goal, cancelled: Cancelled) -> None:
         self._apply_scene()

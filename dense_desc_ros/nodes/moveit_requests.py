@@ -6,15 +6,13 @@ from geometry_msgs.msg import Pose, PoseStamped
 from moveit_msgs.action import MoveGroup
 from moveit_msgs.msg import (
     BoundingVolume,
-    CollisionObject,
     Constraints,
     JointConstraint,
     MoveItErrorCodes,
     OrientationConstraint,
-    PlanningScene,
     PositionConstraint,
 )
-from moveit_msgs.srv import ApplyPlanningScene, GetCartesianPath, GetPositionIK
+from moveit_msgs.srv import GetCartesianPath, GetPositionIK
 from rclpy.duration import Duration
 from shape_msgs.msg import SolidPrimitive
 from std_msgs.msg import Header
@@ -44,7 +42,6 @@ NAMES: Mapping[int, str] = {
     for name in dir(MoveItErrorCodes)
     if name.isupper() and isinstance(value := getattr(MoveItErrorCodes, name), int)
 }
-TABLE = "table"
 
 
 def check_code(code: MoveItErrorCodes, otherwise: ArmFailure, doing: str) -> None:
@@ -140,24 +137,6 @@ class Requests:
         )
         request.start_state.is_diff = True
         return request
-
-    def scene(self) -> ApplyPlanningScene.Request:
-        """The table as something to keep clear of."""
-        x, y, z, *sizes = self._settings.table
-        pose = Pose()
-        pose.position.x, pose.position.y, pose.position.z = x, y, z
-        table = CollisionObject(
-            header=self._header,
-            id=TABLE,
-            pose=pose,
-            primitives=[SolidPrimitive(type=SolidPrimitive.BOX, dimensions=sizes)],
-            primitive_poses=[Pose()],
-            operation=CollisionObject.ADD,
-        )
-        scene = PlanningScene(is_diff=True)
-        scene.robot_state.is_diff = True
-        scene.world.collision_objects = [table]
-        return ApplyPlanningScene.Request(scene=scene)
 
     def _plan(self, constraints: Constraints, speed: float) -> MoveGroup.Goal:
         settings = self._settings

@@ -54,6 +54,15 @@ class MoveItSettings:
         "Box that MoveIt keeps clear of: x, y, z of its centre in base_frame, then its sizes along "
         "these, m; empty: none.",
     )
+    object_box: float = setting(
+        0.0,
+        "Edge of the boxes that stand for the object in MoveIt's scene, around points of its "
+        "surface, m: kept clear of by the hand on its way there, and carried by it then; 0: none.",
+        (0.0, 0.1),
+    )
+    touch_links: Sequence[str] = setting(
+        ("fr3_hand", "fr3_leftfinger", "fr3_rightfinger"), "Links that touch what is held."
+    )
     server_timeout: float = setting(
         5.0, "To wait for MoveIt or the gripper to be there, s.", SECONDS
     )

@@ -68,6 +68,9 @@ class RemoteArm:
         within = self._settings.answer_timeout
         _check_success(self._arm, self._arm.call(goal, never, end_within=within))
 
+    def avoid(self, points: FloatArray) -> None:
+        """Nothing: whoever serves the actions sees to it that nothing is run into."""
+
     def move_to(self, T_base_grasp: FloatArray, speed: float, cancelled: Cancelled) -> None:
         self._move(
             MoveArm.Goal.FREE, pose_message(geometry_msgs.msg, T_base_grasp), speed, cancelled

@@ -54,6 +54,12 @@ class Arm(Protocol):
     def check(self, T_base_grasp: FloatArray) -> None:
         """Raise UNREACHABLE if there are no joint angles for a pose; moves nothing."""
 
+    def avoid(self, points: FloatArray) -> None:
+        """Keep clear, in free motions, of an object with points (n, 3) on its surface.
+
+        Until the next straight motion, which goes to it; held, it is kept clear of other things.
+        """
+
     def move_to(self, T_base_grasp: FloatArray, speed: float, cancelled: Cancelled) -> None:
         """Move freely to a (4, 4) pose, at a share in (0, 1] of the arm's greatest speed."""
 

@@ -3,7 +3,9 @@
 import enum
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import DenseDescError
@@ -60,6 +62,7 @@ class Candidate:
         opening_width: of the fingers before they close, metres; NaN when unknown.
         stamp: when it was seen, seconds, by the clock of the Picker.
         source: what it was made of, for those who want it back.
+        around: (n, 3) points of the object's surface in the base frame; none if they are not known.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Candidate:
     opening_width: float
     stamp: float
     source: object = None
+    around: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
 
 
 @dataclass(frozen=True)

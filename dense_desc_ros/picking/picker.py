@@ -154,6 +154,7 @@ class _Run:
         if self._settings.look_again == "before":
             self._sight.check_unmoved(grasp)
         self._way_back = (self._home(motion),)
+        self._arm.avoid(grasp.around)
         self._arm.move_to(route.pre_grasp, motion.speed, self._cancelled)
         if self._settings.look_again == "pregrasp":
             self._sight.check_unmoved(grasp)

@@ -44,6 +44,9 @@ class SimArm:
         """Raise ArmError, UNREACHABLE, if there are no joint angles for a pose (4, 4)."""
         self._planner().check(_rigid(T_base_grasp))
 
+    def avoid(self, points: FloatArray) -> None:
+        """Nothing: free motions of the planner stay above what lies on the table."""
+
     def move_to(self, T_base_grasp: FloatArray, speed: float, cancelled: Cancelled) -> None:
         """Move freely, through joint space, to a pose (4, 4)."""
         stops = self._stops

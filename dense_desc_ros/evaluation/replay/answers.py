@@ -53,7 +53,10 @@ class Answers:
 
     def to_line(self) -> str:
         """One line of JSON, exact; what is NaN becomes null."""
-        return json.dumps(_plain(asdict(self)), allow_nan=False) + "\n"
+        values = asdict(self)
+        for grasp in values["grasps"]:
+            del grasp["around"]  # much, and known from the reference and the pose
+        return json.dumps(_plain(values), allow_nan=False) + "\n"
 
     @classmethod
     def from_line(cls, line: str | bytes) -> "Answers":
