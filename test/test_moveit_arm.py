@@ -98,13 +98,14 @@ def test_the_object_is_in_the_way_until_it_is_grasped_and_then_a_part_of_the_han
 ) -> None:
     arm = graph.arm(object_box=0.04, table=TABLE)
     points = np.array([[0.5, 0.1, 0.18], [0.55, 0.1, 0.15]])
+    on_table = [0.5, 0.1, 0.01]  # a box there would collide with the table
     size = [0.04, 0.04, 0.04]
     group.set(between=0.03)
     above = POSE.copy()
     above[2, 3] += 0.1
     arm.check(POSE)
     assert set(group.account()["world"]) == {"table"}
-    arm.avoid(points)
+    arm.avoid(np.vstack([points, on_table]))
     arm.move_to(above, 0.4, never)
     assert group.account()["world"]["object"] == [FRAME, points.tolist(), size]
     arm.move_straight(POSE, 0.2, never)

@@ -15,6 +15,7 @@ from dense_desc_ros.grasp_messages import point_message
 from dense_desc_ros.nodes.moveit_settings import MoveItSettings
 
 TABLE, OBJECT = "table", "object"
+ABOVE_TABLE = 0.005  # m that boxes are above the table at least
 NOTHING = np.empty((0, 3))
 GONE = CollisionObject(id=OBJECT, operation=CollisionObject.REMOVE)
 
@@ -39,9 +40,18 @@ class MoveItScene:
         self._to_detach: list[AttachedCollisionObject] = []
 
     def see(self, points: FloatArray) -> None:
-        """There is an object, with points (n, 3) on its surface in the base frame."""
-        if self._settings.object_box:
-            self._seen = points
+        """There is an object, with points (n, 3) on its surface in the base frame.
+
+        Boxes that would touch the table are left out: with them in the hand nothing could be lifted
+        from it, as MoveIt moves nowhere from where something collides.
+        """
+        settings = self._settings
+        if not settings.object_box:
+            return
+        if settings.table:
+            top = settings.table[2] + settings.table[5] / 2
+            points = points[points[:, 2] - settings.object_box / 2 > top + ABOVE_TABLE]
+        self._seen = points
 
     def touch(self, T_base_tip: FloatArray | None = None) -> None:
         """The hand goes to the object, which is not in its way any more.
