@@ -19,6 +19,7 @@ from dense_desc_ros.sim.cell import Cell, CellView
 REFERENCE = "taught"
 LIFT = 0.1  # m that an object has to be lifted
 LIFT_TOLERANCE = 0.02  # m that it may slip between the fingers meanwhile
+FRAME_PERIOD = 0.2  # s that the camera takes for a frame
 HELD_FOR = 1.0  # s that it has to stay there
 
 
@@ -109,6 +110,7 @@ class Trials:
         return bool(lifted)
 
     def _look(self, watch: "_Watch", reference: str) -> Sighting:
+        self._cell.step(FRAME_PERIOD)  # else a second attempt would see what was seen before
         view: CellView = self._cell.view()
         start = time.perf_counter()
         found = self._pipeline.process(view.frame, view.T_base_camera)
