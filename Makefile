@@ -5,6 +5,7 @@
 
 # Another Python or ROS environment that is active in the shell must not leak into ours.
 unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport PYTHONDONTWRITEBYTECODE  # processes would compile torch again, each for itself
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

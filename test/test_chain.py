@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import dense_desc
 
 CONFIG = {
     "twins": {"crop": [96, 128], "path": "elsewhere"},
@@ -16,26 +17,27 @@ CONFIG = {
 }
 
 
-@pytest.fixture
-def run(tmp_path: Path):
-    def dense_desc(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "dense_desc_ros.cli", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=170)
-
-    return dense_desc
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
-def test_from_nothing_to_figures(run, tmp_path):
+def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dense_desc_ros.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=170)
+
+
+def test_from_nothing_to_figures(tmp_path):
     size = ("--size", "160", "120", "--instances", "2")
     for name, options in {
         "train": ("--views", "4"),
         "clutter": ("--views", "10", "--clutter", "--seed", "1"),
     }.items():
-        done = run("generate", "--out", f"data/{name}", *size, *options)
+        done = dense_desc("generate", "--out", f"data/{name}", *size, *options)
         assert done.returncode == 0, done.stderr
 
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(CONFIG))
-    done = run("train", "--config", "small.yaml", "--data", "data/train", "--device", "cpu")
+    done = in_a_process("train", "--config", "small.yaml", "--data", "data/train", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     weights = "runs/small/weights.safetensors"
     assert (tmp_path / weights).exists()
@@ -47,7 +49,7 @@ def test_from_nothing_to_figures(run, tmp_path):
         "absent": "data/clutter",
     }.items():
         asked = ("--split", split, "--data", data, "--pairs", "2", "--seeds", "0")
-        done = run("evaluate", "--weights", weights, *asked, "--out", split, "--json")
+        done = dense_desc("evaluate", "--weights", weights, *asked, "--out", split, "--json")
         assert done.returncode == 0, done.stderr
         figures = json.loads(done.stdout)
         assert figures["split"] == split and len(figures["pck"]) == 100
@@ -56,18 +58,18 @@ def test_from_nothing_to_figures(run, tmp_path):
         assert (tmp_path / split / "index.html").stat().st_size > 10_000
         evaluated[split] = figures["auc"]
 
-    done = run("benchmark", "accuracy", *reversed(evaluated), "--json")
+    done = dense_desc("benchmark", "accuracy", *reversed(evaluated), "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["results"]
     assert [(row["split"], row["auc"]) for row in rows] == list(evaluated.items())
     assert [row["paper_auc"] for row in rows] == [0.928, None, None]  # for D = 8
     assert all((row["objective"], row["steps"]) == ("keypoint", 4) for row in rows)
     (tmp_path / "absent/results.json").write_text('{"split": "absent"}')
-    done = run("benchmark", "accuracy", "absent")
+    done = dense_desc("benchmark", "accuracy", "absent")
     assert done.returncode == 2 and "absent/results.json" in done.stderr
 
 
-def test_wrong_keys_and_data_end_in_one_line(run, tmp_path):
+def test_wrong_keys_and_data_end_in_one_line(tmp_path):
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(CONFIG | {"keypiont": {}}))
     (tmp_path / "right.yaml").write_text(yaml.safe_dump(CONFIG))
     for arguments, said in (
@@ -75,7 +77,7 @@ def test_wrong_keys_and_data_end_in_one_line(run, tmp_path):
         (("--config", "right.yaml", "--data", "nowhere"), "nowhere"),
         ((), "--config or --images"),
     ):
-        done = run("train", *arguments)
+        done = dense_desc("train", *arguments)
         assert done.returncode == 2
         assert done.stderr.strip().splitlines()[-1].startswith("error: ")
         assert said in done.stderr

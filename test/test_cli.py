@@ -1,4 +1,4 @@
-"""The command line as a user types it."""
+"""The command line: what it says, what it answers, what it refuses."""
 
 import json
 import subprocess
@@ -8,13 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from command_line import dense_desc
 
 from dense_desc_ros.data.images import read_image, write_image
 
 DENSE_DESC = Path(sys.executable).with_name("dense-desc")
 
 
-def run(*arguments):
+def installed(*arguments):
+    """The command as it is installed, in a process of its own."""
     command = [DENSE_DESC, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
@@ -38,7 +40,7 @@ def files(tmp_path_factory, tiny_model):
     return folder
 
 
-def match(files, *arguments, pixel=(150, 130)):
+def match(files, *arguments, pixel=(150, 130), run=dense_desc):
     return run(
         "match",
         *("--weights", files / "weights.safetensors", "--reference", files / "a.png"),
@@ -48,14 +50,14 @@ def match(files, *arguments, pixel=(150, 130)):
 
 
 def test_help_names_every_command():
-    shown = run("--help").stdout
+    shown = installed("--help").stdout
     for command in ("train", "match", "record", "play", "replay", "benchmark", "demo"):
         assert command in shown
-    assert "no labels" in run("train", "--help").stdout
+    assert "no labels" in dense_desc("train", "--help").stdout
 
 
 def test_match_finds_a_point_where_the_picture_moved(files, tmp_path):
-    result = match(files, "--json", "--out", tmp_path / "overlay.png")
+    result = match(files, "--json", "--out", tmp_path / "overlay.png", run=installed)
     assert result.returncode == 0, result.stderr
     same, moved = json.loads(result.stdout)["matches"]
     assert same["target"] == str(files / "a.png")
@@ -65,29 +67,32 @@ def test_match_finds_a_point_where_the_picture_moved(files, tmp_path):
 
 
 def test_what_cannot_be_matched_ends_in_one_line(files, tmp_path):
-    assert_refused(match(files, pixel=(500, 10)), "outside the 384x288 image")
+    refused = match(files, pixel=(500, 10), run=installed)  # and libraries say nothing either
+    assert_refused(refused, "outside the 384x288 image")
     broken = tmp_path / "weights.safetensors"
     broken.write_bytes((files / "weights.safetensors").read_bytes()[:1000])
     (tmp_path / "a.png").write_text("no picture")
     picture = ("--reference", files / "a.png", "--pixel", 1, 1, "--target")
-    assert_refused(
-        run("match", "--weights", broken, *picture, files / "b.png"), "cannot read weights"
-    )
+    refused = dense_desc("match", "--weights", broken, *picture, files / "b.png")
+    assert_refused(refused, "cannot read weights")
     weights = files / "weights.safetensors"
-    assert_refused(
-        run("match", "--weights", weights, *picture, tmp_path / "a.png"), "cannot read picture"
-    )
+    refused = dense_desc("match", "--weights", weights, *picture, tmp_path / "a.png")
+    assert_refused(refused, "cannot read picture")
 
 
 def test_commands_refuse_what_is_not_there(tmp_path):
-    assert_refused(run("train", "--images", tmp_path, "--out", tmp_path / "run"), "no colour")
-    assert_refused(run("record", tmp_path, tmp_path / "bag"), "has no frames")
-    assert_refused(run("play", tmp_path / "bag"), str(tmp_path / "bag"))
-    assert_refused(run("demo-learning", "--data", tmp_path, "--out", tmp_path), "has no frames")
+    for reason, arguments in (
+        ("no colour", ("train", "--images", tmp_path, "--out", tmp_path / "run")),
+        ("has no frames", ("record", tmp_path, tmp_path / "bag")),
+        (str(tmp_path / "bag"), ("play", tmp_path / "bag")),
+        ("has no frames", ("demo-learning", "--data", tmp_path, "--out", tmp_path)),
+    ):
+        assert_refused(dense_desc(*arguments), reason)
 
 
 def test_benchmark_matching_prints_what_others_rely_on():
-    result = run("benchmark", "matching", "--dim", 8, "--references", 3, "--repeats", 1, "--json")
+    asked = ("--dim", 8, "--references", 3, "--repeats", 1, "--json")
+    result = dense_desc("benchmark", "matching", *asked)
     (row,) = json.loads(result.stdout)["results"]
     assert row["d"] == 8 and row["references"] == 3 and row["speedup"] > 0
     assert row["max_pixel_difference"] <= 1 and row["max_similarity_difference"] < 1e-4

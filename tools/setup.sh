@@ -70,7 +70,7 @@ install_python_packages() {
   fi
   rm -f "$venv"/*.stamp
   say "Python packages (several GB the first time)"
-  # Python compiles what is imported when it is imported; compiling all that is there takes a minute.
+  # Compiling all that is there takes a minute: what is used is compiled below.
   "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile \
     --requirement requirements.txt
   "$venv/bin/python" tools/repair_wheels.py
@@ -102,8 +102,20 @@ install_package() {
   mark_done package "$key"
 }
 
+# Python compiles what it imports and keeps that, but not where PYTHONDONTWRITEBYTECODE is set, as in
+# many containers: there each process would compile torch again, which takes longer than all it does.
+compile_what_is_used() {
+  local key
+  key=$(cat "$venv/requirements.stamp" "$venv/interfaces.stamp")
+  done_with compiled "$key" && return
+  say "Compiling what is used"
+  env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX "$venv/bin/python" tools/import_all.py
+  mark_done compiled "$key"
+}
+
 install_system_packages
 check_python
 install_python_packages
 build_interfaces
 install_package
+compile_what_is_used
