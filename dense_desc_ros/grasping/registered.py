@@ -13,7 +13,7 @@ from dense_desc_ros.feature_matching import find_everywhere, find_near
 from dense_desc_ros.grasping.alignment import Flags
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
 from dense_desc_ros.grasping.poses import Correspondences, find_poses
-from dense_desc_ros.grasping.surface import measure_points
+from dense_desc_ros.grasping.surface import measure_depths, measure_points
 from dense_desc_ros.matching import Matches
 from dense_desc_ros.references import Reference
 
@@ -117,7 +117,7 @@ class _Matcher:
         camera = self._frame.camera
         corner = np.array([camera.width - 1, camera.height - 1])
         inside = ((pixels >= 0) & (pixels <= corner)).all(axis=1)
-        depth = measure_points(self._frame, np.clip(pixels, 0, corner))[:, 2]
+        depth = measure_depths(self._frame, np.clip(pixels, 0, corner))
         return ~inside | (depth > points[:, 2] - HIDDEN)  # the latter False where not measured
 
     def _poses(
