@@ -13,7 +13,6 @@ from dense_desc_ros import matching
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.matching import Matches
 
-NEAR_TEMPERATURE = 0.05  # of similarities, in `match_near`
 FAR_OFF = 100.0  # of each number of a descriptor: exp(-distance²) to any real one is 0
 METRICS = ("cosine", "l2")
 
@@ -125,49 +124,6 @@ class DescriptorMap:
         nothing = 0.0 if self.metric == "cosine" else FAR_OFF
         kept = self.features.masked_fill(features[..., None], nothing)
         return DescriptorMap(kept, self.stride, self.height, self.width, self.metric)
-
-    def match_features(self, references: Tensor, count: int = 1) -> Matches:
-        """The best places among the features: coarser than `match`, for many references at a time.
-
-        Args:
-            references: (K, D).
-            count: how many local maxima of each.
-
-        Returns:
-            `pixels` (K, count, 2), between the features by parabolas; `scores` (K, count), -inf
-            where there are fewer.
-
-        Raises:
-            InvalidInputError: references of another length than this map's descriptors.
-        """
-        similarity = self.feature_similarity(references)
-        return matching.find_feature_peaks(similarity, count, self.stride)
-
-    def match_near(self, references: Tensor, pixels: Tensor, radius: int) -> Matches:
-        """Where references are in the neighbourhood of pixels, between the features.
-
-        The mean of the features' places, weighted by exp(similarity / 0.05): where the surface
-        looks alike in all directions this strays less than the single best place.
-
-        Args:
-            references: (K, D).
-            pixels: (K, 2) around which each is looked for; also off the image.
-            radius: how far, in features, along u and v.
-
-        Returns:
-            `pixels` (K, 2), and `scores` (K,) of the best features.
-
-        Raises:
-            InvalidInputError: references of another length than this map's descriptors.
-        """
-        references = self._prepare(references)
-        features = self._unit_features if self.metric == "cosine" else self.features
-        around, centres = matching.windows(features, pixels, radius, self.stride)
-        similarity = torch.linalg.vecdot(around, references[:, None])
-        if self.metric == "l2":
-            similarity = (around - references[:, None]).square().sum(dim=2).neg().exp()
-        weights = (similarity / NEAR_TEMPERATURE).softmax(dim=1)
-        return Matches((weights[..., None] * centres).sum(dim=1), similarity.amax(dim=1))
 
     def match_instances(
         self, views: Tensor, count: int, radius: int, views_per_reference: Sequence[int] = ()

@@ -214,62 +214,6 @@ def _repeat_border(maps: Tensor) -> Tensor:
     return functional.pad(maps, (1, 1, 1, 1), mode="replicate")
 
 
-def find_feature_peaks(similarity: Tensor, count: int, stride: int) -> Matches:
-    """Up to `count` local maxima of each map (K, h, w) at feature resolution, best first.
-
-    Their pixels (K, count, 2) are those of the maxima of parabolas through the neighbouring
-    features, in u and in v; scores (K, count) are the features' own, -inf where there are fewer.
-    """
-    height, width = similarity.shape[1:]
-    if count == 1:
-        places = _argmax(similarity.flatten(1))[:, None]
-        scores = similarity.flatten(1).gather(1, places)
-    else:
-        highest = functional.max_pool2d(similarity[:, None], 3, stride=1, padding=1)[:, 0]
-        peaks = similarity.where(similarity == highest, -torch.inf).flatten(1)
-        scores, places = peaks.topk(min(count, height * width))
-    x, y = places % width, places // width
-    beside = [(x - 1, y), (x, y - 1), (x + 1, y), (x, y + 1)]
-    # Beyond the border is what is before it: where a neighbour is missing the offset is 0.
-    indices = [_reflected(v, height) * width + _reflected(u, width) for u, v in beside]
-    values = similarity.flatten(1).gather(1, torch.cat(indices, dim=1))
-    before, after = values.unflatten(1, (2, 2, -1)).permute(1, 0, 3, 2)
-    slope, bend = after - before, 2 * scores[..., None] - before - after
-    offset = torch.where(bend > ROUNDING, slope / (2 * bend), 0).nan_to_num(0).clamp(-0.5, 0.5)
-    pixels = (torch.stack([x, y], dim=2) + offset + 0.5) * stride - 0.5
-    return Matches(pixels, scores)
-
-
-def windows(features: Tensor, pixels: Tensor, radius: int, stride: int) -> tuple[Tensor, Tensor]:
-    """Features (K, n, D) within `radius` of those nearest to pixels (K, 2), and their pixels.
-
-    At the border windows are moved inside; n is (2 · radius + 1)², or fewer in small maps. The
-    pixels (K, n, 2) are those of the features' centres.
-    """
-    height, width = features.shape[:2]
-    sides = []
-    for at, size in ((pixels[:, 0], width), (pixels[:, 1], height)):
-        first = ((at + 0.5) / stride - 0.5).round().long() - radius
-        span = min(2 * radius + 1, size)
-        sides.append(first.clamp(0, size - span)[:, None] + torch.arange(span, device=at.device))
-    x, y = sides
-    rows, columns = y[:, :, None].expand(-1, -1, x.shape[1]), x[:, None].expand(-1, y.shape[1], -1)
-    rows, columns = rows.flatten(1), columns.flatten(1)
-    centres = (torch.stack([columns, rows], dim=2) + 0.5) * stride - 0.5
-    return features[rows, columns], centres
-
-
-def _reflected(index: Tensor, size: int) -> Tensor:
-    """Indices from -1 to `size`, the outermost ones moved inside."""
-    last = size - 1
-    return (last - (last - index.abs()).abs()).clamp_min(0)
-
-
-def _argmax(rows: Tensor) -> Tensor:
-    """Where each row (K, n) is greatest, (K,). On a CPU NumPy is ten times as fast as PyTorch."""
-    return rows.argmax(dim=1) if rows.is_cuda else torch.from_numpy(rows.numpy().argmax(axis=1))
-
-
 def find_peaks(similarity: Tensor, count: int, radius: int) -> list[Matches]:
     """Up to `count` local maxima of each map of similarity (K, H, W), best first.
 

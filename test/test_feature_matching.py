@@ -10,7 +10,7 @@ from scipy.ndimage import maximum_filter
 
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.errors import InvalidInputError
-from dense_desc_ros.matching import find_feature_peaks
+from dense_desc_ros.feature_matching import find_everywhere, find_near
 
 STRIDE = 8
 METRICS = ("cosine", "l2")
@@ -35,6 +35,15 @@ def seen_at(pixels):
     return torch.from_numpy(fourier(np.stack([u, v, 0 * u], axis=-1)))
 
 
+def everywhere(descriptors, wanted, count=1):
+    return find_everywhere(descriptors.feature_similarity(wanted), count, STRIDE)
+
+
+def near(descriptors, wanted, pixels, radius):
+    similarity = descriptors.feature_similarity(wanted)
+    return find_near(similarity, torch.arange(len(wanted)), pixels, radius, STRIDE)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @given(h=st.integers(2, 9), w=st.integers(2, 9), count=st.integers(1, 6), seed=st.integers(0, 999))
 def test_peaks_are_the_greatest_local_maxima_and_lie_within_half_a_feature(
@@ -43,7 +52,7 @@ def test_peaks_are_the_greatest_local_maxima_and_lie_within_half_a_feature(
     descriptors = random_map(h, w, metric, seed)
     wanted = torch.randn(3, 6, generator=torch.Generator().manual_seed(seed)).double()
     similarity = descriptors.feature_similarity(wanted).numpy()
-    peaks = descriptors.match_features(wanted, count)
+    peaks = everywhere(descriptors, wanted, count)
     # A single one is the greatest of all, which is a local maximum too.
     assert peaks.pixels.shape == (3, min(count, h * w), 2)
     for values, pixels, scores in zip(similarity, peaks.pixels, peaks.scores, strict=True):
@@ -81,7 +90,7 @@ def test_feature_similarity_is_that_of_the_features(seed):
 def test_the_top_of_a_parabola_is_found_exactly(top, u, v, a, b):
     rows, columns = np.mgrid[:8, :10]
     values = torch.from_numpy(top - a * (columns - u) ** 2 - b * (rows - v) ** 2)
-    peaks = find_feature_peaks(values[None], 1, STRIDE)
+    peaks = find_everywhere(values[None], 1, STRIDE)
     expected = (np.array([u, v]) + 0.5) * STRIDE - 0.5
     np.testing.assert_allclose(peaks.pixels[0, 0], expected, atol=1e-6)
 
@@ -92,10 +101,10 @@ def test_places_between_features_are_found_much_better_than_the_features_centres
     pixels = np.random.default_rng(0).uniform([12, 12], [147, 107], (300, 2))
     descriptors, wanted = plane_map(metric), seen_at(pixels)
     if way == "everywhere":
-        found = descriptors.match_features(wanted).pixels[:, 0].numpy()
+        found = everywhere(descriptors, wanted).pixels[:, 0].numpy()
     else:
         off = np.random.default_rng(1).uniform(-STRIDE, STRIDE, pixels.shape)
-        found = descriptors.match_near(wanted, torch.from_numpy(pixels + off), 2).pixels.numpy()
+        found = near(descriptors, wanted, torch.from_numpy(pixels + off), 2).pixels.numpy()
     centres = (np.rint((pixels + 0.5) / STRIDE - 0.5) + 0.5) * STRIDE - 0.5
     error, of_centres = (np.linalg.norm(x - pixels, axis=1) for x in (found, centres))
     assert np.median(error) < np.median(of_centres) / 2.5
@@ -110,7 +119,7 @@ def test_at_the_border_places_are_no_worse_than_the_features_centres(side):
     pixels = np.stack([along, across] if side % 2 else [across, along], axis=1)
     if side > 1:
         pixels = [159.0, 119.0] - pixels
-    found = plane_map("cosine").match_features(seen_at(pixels)).pixels[:, 0].numpy()
+    found = everywhere(plane_map("cosine"), seen_at(pixels)).pixels[:, 0].numpy()
     centres = (np.rint((pixels + 0.5) / STRIDE - 0.5).clip(0, [19, 14]) + 0.5) * STRIDE - 0.5
     error = np.abs(found - pixels)[:, side % 2]
     of_centres = np.abs(centres - pixels)[:, side % 2]
@@ -132,7 +141,7 @@ def test_near_a_pixel_is_the_weighted_mean_of_the_window_moved_onto_the_image(
     descriptors = random_map(h, w, metric, seed)
     h, w = descriptors.features.shape[:2]
     wanted = torch.randn(1, 6, generator=torch.Generator().manual_seed(seed)).double()
-    found = descriptors.match_near(wanted, torch.tensor([[u, v]]).double(), radius)
+    found = near(descriptors, wanted, torch.tensor([[u, v]]).double(), radius)
     similarity = descriptors.feature_similarity(wanted)[0].numpy()
     ranges = []
     for at, size in ((v, h), (u, w)):
@@ -159,7 +168,7 @@ def test_features_left_out_are_like_nothing(metric):
     inside = rest.similarity(wanted)[:2, 36:76, 44:92]  # between the centres of those left out
     ordinary = descriptors.similarity(wanted)[:2, :20].max()
     assert inside.max() <= max(ordinary, 0.2)
-    for found in (rest.match(wanted), rest.match_features(wanted)):
+    for found in (rest.match(wanted), everywhere(rest, wanted)):
         pixels = found.pixels.reshape(3, 2)
         u, v = pixels[:2].T
         assert ((u < 44) | (u > 91) | (v < 36) | (v > 75)).all()
@@ -171,11 +180,15 @@ def test_features_left_out_are_like_nothing(metric):
 
 
 def test_references_of_another_length_are_refused():
-    descriptors = random_map(6, 8)
-    for match in (
-        descriptors.feature_similarity,
-        descriptors.match_features,
-        lambda wanted: descriptors.match_near(wanted, torch.zeros(1, 2), 1),
-    ):
-        with pytest.raises(InvalidInputError, match=r"must be \(K, 6\)"):
-            match(torch.zeros(1, 5))
+    with pytest.raises(InvalidInputError, match=r"must be \(K, 6\)"):
+        random_map(6, 8).feature_similarity(torch.zeros(1, 5))
+
+
+def test_a_map_may_be_looked_at_near_several_pixels():
+    descriptors, wanted = plane_map("cosine"), seen_at([(30, 40), (100, 80)])
+    pixels = torch.tensor([(98.0, 79.0), (28.0, 42.0), (35.0, 36.0)])
+    similarity = descriptors.feature_similarity(wanted)
+    found = find_near(similarity, torch.tensor([1, 0, 0]), pixels, 2, STRIDE)
+    alone = near(descriptors, wanted[[1, 0, 0]], pixels, 2)
+    torch.testing.assert_close(found, alone)
+    assert found.scores.min() > 0.9

@@ -64,9 +64,10 @@ def _around(reference: Reference, found: PointPose) -> FloatArray:
 
 def _not_seen(surface: VisibleSurface, point: FloatArray) -> str:
     """Why the point (3,) of a grasp cannot be seen, whatever of its object can; empty if it can."""
-    if not surface.camera.contains(surface.camera.project(point)):
+    pixel = surface.camera.project(point)
+    if not surface.camera.contains(pixel):
         return "the point is out of the picture"
-    nearer = surface.before(point)
+    nearer = point[2] - surface.depth(pixel)  # NaN where nothing is measured
     return f"hidden: something is {1e3 * nearer:.0f} mm before the point" if nearer > HIDDEN else ""
 
 

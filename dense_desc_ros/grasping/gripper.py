@@ -6,6 +6,7 @@ Only what is seen can be in the way: where nothing was measured, room is assumed
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -119,17 +120,16 @@ def fit_gripper(
     # A micrometre is good enough, and much faster.
     pose = T_camera_grasp.astype(points.dtype)
     local = (pose[:3, :3].T @ (points.T - pose[:3, 3:])).astype(np.float32, copy=False)
-    if np.isfinite(local).all(axis=0).sum() < MIN_POINTS:
+    if np.isfinite(local[2]).sum() < MIN_POINTS:  # a point that is NaN here is so in all three
         return GripperFit(T_camera_grasp, taught)
     local = local.compress(_within_reach(local, gripper), axis=1)
-    wanted = _held(local, gripper)
-    reason = ""
-    for T_grasp_candidate in CANDIDATES:
-        rotation, origin = T_grasp_candidate[:3, :3], T_grasp_candidate[:3, 3:]
-        T_candidate_grasp = np.hstack([rotation.T, -rotation.T @ origin]).astype(np.float32)
-        moved = T_candidate_grasp[:, :3] @ local + T_candidate_grasp[:, 3:]
-        held = _held(moved, gripper)
-        if held is None and (wanted is not None or origin.any()):
+    moved, held = local, _held(local, gripper)  # as seen from the first candidate, the wanted grasp
+    nothing, reason = held is None, ""
+    for number, (T_grasp_candidate, T_candidate_grasp) in enumerate(CANDIDATES):
+        if number:
+            moved = T_candidate_grasp[:3, :3] @ local + T_candidate_grasp[:3, 3:]
+            held = _held(moved, gripper)
+        if held is None and not (nothing and (T_grasp_candidate[:3, 3] == 0).all()):
             continue  # it has lost the object, or retreats from nothing
         fit = _fit(moved, held, gripper, taught)
         if not isinstance(fit, str):
@@ -157,8 +157,11 @@ def _within_reach(points: FloatArray, gripper: Gripper) -> npt.NDArray[np.bool_]
     return np.asarray(near | (z <= palm_z))
 
 
-def _candidates() -> FloatArray:
-    """T_grasp_candidate (C, 4, 4), the wanted grasp first, in the order of `fit_gripper`."""
+def _candidates() -> list[tuple[FloatArray, FloatArray]]:
+    """T_grasp_candidate and T_candidate_grasp (4, 4) of each, in the order of `fit_gripper`.
+
+    The wanted grasp is the first. What maps points, the latter, is float32 as they are.
+    """
     turns, tilts = range(-MAX_TURNS + 1, MAX_TURNS + 1), range(-MAX_TILTS, MAX_TILTS + 1)
     steps = [
         (abs(turn) + abs(tilt) + retreat, abs(tilt), abs(turn), turn, tilt, retreat)
@@ -169,7 +172,7 @@ def _candidates() -> FloatArray:
     for pose, (*_, turn, tilt, retreat) in zip(poses, sorted(steps), strict=True):
         pose[:3, :3] = Rotation.from_euler("ZY", [turn * STEP, tilt * STEP]).as_matrix()
         pose[:3, 3] = -retreat * RETREAT * pose[:3, 2]
-    return poses
+    return list(zip(poses, np.linalg.inv(poses).astype(np.float32), strict=True))
 
 
 CANDIDATES = _candidates()
@@ -189,8 +192,8 @@ def _held(points: FloatArray, gripper: Gripper) -> tuple[float, float] | None:
     if not solid:
         return None
     nearest = min(solid, key=lambda s: max(s[0], -s[-1]))
-    first = np.searchsorted(nearest, nearest[0] + EDGE) // 4
-    last = (len(nearest) - np.searchsorted(nearest, nearest[-1] - EDGE)) // 4
+    first = nearest.searchsorted(nearest[0] + EDGE) // 4
+    last = (len(nearest) - nearest.searchsorted(nearest[-1] - EDGE)) // 4
     return float(nearest[first]), float(nearest[-1 - last])
 
 
@@ -209,6 +212,7 @@ def _fit(
             f"the gripper opens {1e3 * gripper.max_width:.0f} mm"
         )
     middle = (low + high) / 2
+    x, y, z = points
     reasons = []
     for shift in (0.0, middle) if abs(middle) <= MAX_SHIFT else (0.0,):
         needed = 2 * max(high - shift, shift - low)
@@ -219,14 +223,14 @@ def _fit(
             continue
         kept = taught >= needed + MIN_CLEARANCE
         width = taught if kept else min(needed + CLEARANCE, gripper.max_width)
-        collision = _collision(points - [[0], [shift], [0]], gripper, width)
+        collision = _collision((x, y - shift, z), gripper, width)
         if not collision:
             return shift, width
         reasons.append(collision)
     return reasons[0]
 
 
-def _collision(points: FloatArray, gripper: Gripper, width: float) -> str:
+def _collision(points: Iterable[FloatArray], gripper: Gripper, width: float) -> str:
     """What of the gripper the points are in, and how many, when opened to a width; "" if none."""
     x, y, z = points
     across, palm = abs(y), -gripper.finger_length

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap
+from dense_desc_ros.feature_matching import find_everywhere, find_near
 from dense_desc_ros.grasping.alignment import Flags
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
 from dense_desc_ros.grasping.poses import Correspondences, find_poses
-from dense_desc_ros.grasping.surface import measure_points
+from dense_desc_ros.grasping.surface import measure_depths, measure_points
 from dense_desc_ros.matching import Matches
 from dense_desc_ros.references import Reference
 
@@ -43,11 +45,11 @@ def find_registered(
     """
     if not references:
         return []
-    matcher = _Matcher(frame, descriptors, scales)
-    answers = matcher.everywhere(references, count)
+    matcher = _Matcher(frame, descriptors, references, scales)
+    answers = matcher.everywhere(count)
     poses = [
-        (reference, found)
-        for reference, some in zip(references, answers, strict=True)
+        (number, found)
+        for number, some in enumerate(answers)
         for found in some
         if isinstance(found, PointPose)
     ]
@@ -61,38 +63,49 @@ def find_registered(
 
 
 class _Matcher:
-    """Looks for supports in a frame."""
+    """Looks for the supports of R references, one after another S points in all, in a frame."""
 
     def __init__(
-        self, frame: RgbdFrame, descriptors: DescriptorMap, scales: tuple[float, float]
+        self,
+        frame: RgbdFrame,
+        descriptors: DescriptorMap,
+        references: Sequence[Reference],
+        scales: tuple[float, float],
     ) -> None:
-        self._frame, self._descriptors, self._scales = frame, descriptors, scales
-        self._device = descriptors.features.device
+        self._frame, self._references, self._scales = frame, references, scales
+        self._stride = descriptors.stride
+        wanted = torch.cat([reference.support.descriptors for reference in references])
+        self._similarity = descriptors.feature_similarity(wanted.to(descriptors.features.device))
+        self._points = np.concatenate([_points(reference) for reference in references])
+        self._sizes = np.array([len(reference.support) for reference in references])
+        self._rows = np.split(np.arange(len(wanted)), np.cumsum(self._sizes)[:-1])
 
-    def everywhere(
-        self, references: Sequence[Reference], count: int
-    ) -> list[list[PointPose | NotFound]]:
+    def everywhere(self, count: int) -> list[list[PointPose | NotFound]]:
         """Up to `count` poses of each reference."""
-        wanted = torch.cat([r.support.descriptors for r in references]).to(self._device)
         peaks = 1 if count == 1 else count + MORE_PEAKS
-        return self._poses(references, self._descriptors.match_features(wanted, peaks), count)
+        matches = find_everywhere(self._similarity, peaks, self._stride)
+        return self._poses(range(len(self._references)), self._points, matches, count)
 
-    def near(self, poses: Sequence[tuple[Reference, PointPose]]) -> list[PointPose | NotFound]:
-        """Each pose of a reference again, by what is seen where it puts the support."""
-        references = [reference for reference, _ in poses]
-        wanted = torch.cat([r.support.descriptors for r in references]).to(self._device)
-        sizes = [len(r.support) for r in references]
+    def near(self, poses: Sequence[tuple[int, PointPose]]) -> list[PointPose | NotFound]:
+        """Poses, with the numbers of their references, by what is seen where they put supports."""
+        numbers = [number for number, _ in poses]
+        sizes = self._sizes[numbers]
         start = np.stack([found.T_camera_point for _, found in poses])
         start[:, :3, :3] *= np.array([found.scale for _, found in poses])[:, None, None]
         of_pose = np.repeat(start, sizes, axis=0)
-        points = np.concatenate([_points(reference) for reference in references])
+        firsts = np.cumsum(self._sizes) - self._sizes
+        rows = np.concatenate(
+            [firsts[number] + np.arange(self._sizes[number]) for number in numbers]
+        )
+        points = self._points[rows]
         moved = np.einsum("nij,nj->ni", of_pose[:, :3, :3], points) + of_pose[:, :3, 3]
         pixels = np.nan_to_num(self._frame.camera.project(moved), nan=-1e6)
         expected = np.split(self._expected(moved, pixels), np.cumsum(sizes)[:-1])
-        at = torch.from_numpy(pixels).float().to(self._device)
-        near, scores = self._descriptors.match_near(wanted, at, NEARBY)
+        device = self._similarity.device
+        of_map, at = torch.from_numpy(rows).to(device), torch.from_numpy(pixels).float().to(device)
+        near, scores = find_near(self._similarity, of_map, at, NEARBY, self._stride)
         matches = Matches(near[:, None], scores[:, None])
-        again = self._poses(references, matches, 1, start, expected)
+        again = self._poses(numbers, points, matches, 1, start, expected)
         return [answer for (answer,) in again]
 
     def _expected(self, points: FloatArray, pixels: FloatArray) -> Flags:
@@ -104,21 +117,24 @@ class _Matcher:
         camera = self._frame.camera
         corner = np.array([camera.width - 1, camera.height - 1])
         inside = ((pixels >= 0) & (pixels <= corner)).all(axis=1)
-        depth = measure_points(self._frame, np.clip(pixels, 0, corner))[:, 2]
+        depth = measure_depths(self._frame, np.clip(pixels, 0, corner))
         return ~inside | (depth > points[:, 2] - HIDDEN)  # the latter False where not measured
 
     def _poses(
         self,
-        references: Sequence[Reference],
+        numbers: Sequence[int],
+        registered: FloatArray,
         matches: Matches,
         count: int,
         start: FloatArray | None = None,
         expected: Sequence[Flags] | None = None,
     ) -> list[list[PointPose | NotFound]]:
-        """Poses by the matches, (n, P, 2) pixels and (n, P) scores, of all supports in a row.
+        """Poses by the matches, (n, P, 2) pixels and (n, P) scores, of some supports in a row.
 
         Args:
-            references, matches: whose supports, and where their points may be.
+            numbers: of the references whose supports they are.
+            registered: (n, 3) the points of these.
+            matches: where they may be.
             count: poses of each at most.
             start: (R, 4, 4) about the poses, sizes included, if known.
             expected: for each reference, which points of its support should be seen; all if None.
@@ -128,29 +144,30 @@ class _Matcher:
         pixels = np.clip(matches.pixels.double().cpu().numpy(), 0, corner)
         points = measure_points(self._frame, pixels.reshape(-1, 2)).reshape(*similarity.shape, 3)
         known = np.isfinite(points).all(axis=2)
-        sizes = [len(r.support) for r in references]
+        sizes = self._sizes[list(numbers)]
         correspondences = Correspondences(
-            _padded(np.concatenate([_points(r) for r in references]), sizes),
+            _padded(registered, sizes),
             _padded(np.nan_to_num(points), sizes),
             _padded(pixels, sizes),
             _padded(np.where(known, np.maximum(similarity, 0), 0), sizes),
         )
         if expected is None:
             expected = [np.ones(size, bool) for size in sizes]
+        references = [self._references[number] for number in numbers]
         scores = [
             partial(_score, *each)
             for each in zip(references, expected, correspondences.weights, strict=True)
         ]
-        camera, stride = self._frame.camera, self._descriptors.stride
+        camera = self._frame.camera
         return find_poses(
-            METHOD, correspondences, scores, camera, stride, self._scales, count, start
+            METHOD, correspondences, scores, camera, self._stride, self._scales, count, start
         )
 
 
-def _padded(values: FloatArray, sizes: Sequence[int]) -> FloatArray:
+def _padded(values: FloatArray, sizes: npt.NDArray[np.integer]) -> FloatArray:
     """Values of R groups one after another as (R, S, ...), with zeros where there are fewer."""
-    rows = np.zeros((len(sizes), max(sizes), *values.shape[1:]))
-    rows[np.arange(max(sizes)) < np.array(sizes)[:, None]] = values
+    rows = np.zeros((len(sizes), sizes.max(), *values.shape[1:]))
+    rows[np.arange(sizes.max()) < sizes[:, None]] = values
     return rows
 
 

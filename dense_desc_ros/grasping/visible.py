@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame
-from dense_desc_ros.grasping.surface import measure_points
+from dense_desc_ros.grasping.surface import measure_depths
 
 MAX_PIXELS = 40_000  # looked at around a grasp: points 3.5 mm apart at most for the default gripper
 SURFACE_GAP = 0.015  # depths of neighbours further apart than this share are different surfaces
@@ -27,17 +27,16 @@ class VisibleSurface:
     def camera(self) -> PinholeCamera:
         return self._frame.camera
 
-    def before(self, point: FloatArray) -> float:
-        """How far before a point (3,) on the picture a surface is seen, metres; NaN if none is."""
-        seen = measure_points(self._frame, self.camera.project(point)[None])
-        return float(point[2] - seen[0, 2])
+    def depth(self, pixel: FloatArray) -> float:
+        """Depth of what is seen at a pixel (2,) on the picture, metres; NaN if nothing is."""
+        return float(measure_depths(self._frame, pixel[None])[0])
 
     def points(self, centre: npt.ArrayLike, radius: float) -> npt.NDArray[np.float32]:
         """Measured points (N, 3) in the camera frame within a radius (m) of a centre (3,) in it.
 
         Not all of them where that would be too many.
         """
-        x, y, z = np.asarray(centre, dtype=float)
+        x, y, z = np.asarray(centre, dtype=float).tolist()
         if z + radius <= 0:
             return np.empty((0, 3), np.float32)
         camera = self.camera
@@ -46,21 +45,24 @@ class VisibleSurface:
         step = max(1, math.ceil(math.sqrt((right - left) * (bottom - top) / MAX_PIXELS)))
         rows, columns = slice(top, bottom, step), slice(left, right, step)
         across, down = self._rays
-        seen_z = self._depth[rows, columns]
-        seen_x, seen_y = across[columns] * seen_z, down[rows, None] * seen_z
-        squares = (seen_x - np.float32(x)) ** 2 + (seen_y - np.float32(y)) ** 2
-        squares += (seen_z - np.float32(z)) ** 2
-        near = (squares <= radius**2).ravel()  # False for NaN
-        return np.stack(
-            [values.compress(near) for values in (seen_x.ravel(), seen_y.ravel(), seen_z.ravel())]
-        ).T
+        depth = self._depth[rows, columns]
+        seen = np.empty((3, *depth.shape), np.float32)
+        seen[2] = depth
+        np.multiply(seen[2], across[columns], out=seen[0])
+        np.multiply(seen[2], down[rows, None], out=seen[1])
+        seen = seen.reshape(3, -1)
+        squares = np.square(seen - np.array([[x], [y], [z]], np.float32))
+        near = squares[0] + squares[1] + squares[2] <= radius**2  # False for NaN
+        return seen.compress(near, axis=1).T
 
     @cached_property
     def _depth(self) -> npt.NDArray[np.float32]:
         """(H, W) metres, NaN where there is no surface."""
         depth = self._frame.depth
-        solid = _has_neighbour(depth, axis=0) & _has_neighbour(depth, axis=1)
-        return np.where(solid, depth, np.float32(np.nan))
+        flying = ~(_has_neighbour(depth, axis=0) & _has_neighbour(depth, axis=1))
+        solid = depth.copy()
+        solid[flying] = np.nan
+        return solid
 
     @cached_property
     def _rays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -99,4 +101,4 @@ def _window(
         focal * math.tan(angle) + centre if abs(angle) < math.pi / 2 else math.copysign(1e9, angle)
         for angle in (direction - half, direction + half)
     )
-    return int(np.clip(math.ceil(first), 0, size)), int(np.clip(math.floor(last) + 1, 0, size))
+    return min(max(math.ceil(first), 0), size), min(max(math.floor(last) + 1, 0), size)
