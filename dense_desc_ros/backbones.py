@@ -1,4 +1,4 @@
-"""Backbones: ResNets by name, and any model of timm with feature maps.
+"""Backbones: torchvision's ResNets by name, and any model of timm with feature maps.
 
 timm (`pip install timm`) is not needed for anything else, so it is imported only by networks that
 ask for it. Its convolutional models have feature maps of several strides, which the network merges
@@ -13,12 +13,12 @@ from typing import Any
 
 import safetensors
 import torch
+import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dense_desc_ros.errors import InvalidInputError, WeightsError
-from dense_desc_ros.resnet import ResNet
 
 STRIDES = (4, 8, 16, 32)
 RESNETS = {"resnet18": 1, "resnet34": 1, "resnet50": 4}  # name -> width of a stage, of 64 to 512
@@ -32,17 +32,12 @@ def is_backbone(name: str) -> bool:
 
 
 def make_resnet(name: str, pretrained: bool, weights: Path | None) -> Any:
-    """A ResNet, random or with torchvision's weights of ImageNet or those of a file.
+    """A torchvision ResNet, random or with weights of ImageNet or of a file.
 
     Raises:
         WeightsError: the file cannot be read, or holds something else.
     """
-    resnet = ResNet(name)
-    if pretrained:
-        import torchvision  # slow, and needed for nothing else
-
-        published = torchvision.models.get_model_weights(name).DEFAULT
-        resnet.load_state_dict(published.get_state_dict(progress=True, check_hash=True))
+    resnet = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
     if weights:
         try:
             found = load_file(weights)

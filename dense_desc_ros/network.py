@@ -37,7 +37,8 @@ class NetworkConfig:
     """What rebuilds a network.
 
     Attributes:
-        backbone: "resnet18", "resnet34" or "resnet50", or "timm:" and the name of a model of timm.
+        backbone: "resnet18", "resnet34" or "resnet50" of torchvision, or "timm:" and the name of a
+            model of timm.
         output_stride: image pixels per feature; 4, 8, 16 or 32 times `input_stride`.
         descriptor_dim: D, the length of a descriptor.
         keypoints: N, how many keypoints the heads find; 0 is a network without heads.

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import torchvision
 from safetensors.torch import save_file
 
 from dense_desc_ros.backbones import TIMM, make_resnet
@@ -16,7 +15,6 @@ from dense_desc_ros.data.images import write_image
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import InvalidInputError, WeightsError
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
-from dense_desc_ros.resnet import ResNet
 from dense_desc_ros.training.config import OptimisationConfig, PicturesConfig, TrainingConfig
 from dense_desc_ros.training.objectives.ntxent import NtxentConfig
 from dense_desc_ros.training.train import train
@@ -50,19 +48,6 @@ def run_config(folder, network, **changes):
         optimisation=OptimisationConfig(steps=2, batch_size=1),
         **changes,
     )
-
-
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
-def test_a_resnet_is_that_of_torchvision(name):
-    torch.manual_seed(0)
-    ours = ResNet(name)
-    torch.manual_seed(0)
-    theirs = torchvision.models.get_model(name)
-    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=0, atol=0)
-    of_ours = of_theirs = torch.rand(2, 3, 64, 96)
-    for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
-        of_ours, of_theirs = getattr(ours, part)(of_ours), getattr(theirs, part)(of_theirs)
-        torch.testing.assert_close(of_ours, of_theirs)
 
 
 @pytest.mark.parametrize("stride", [4, 32])
