@@ -7,12 +7,13 @@ import typer
 from dense_desc_ros.commands.benchmark import benchmark
 from dense_desc_ros.commands.compare import compare
 from dense_desc_ros.commands.demo import demo, demo_learning
+from dense_desc_ros.commands.endurance import kills, soak, storm
 from dense_desc_ros.commands.evaluate import evaluate
 from dense_desc_ros.commands.export import export
 from dense_desc_ros.commands.generate import generate
 from dense_desc_ros.commands.label import label
 from dense_desc_ros.commands.match import match
-from dense_desc_ros.commands.recording import play, record
+from dense_desc_ros.commands.recording import play, record, record_topics
 from dense_desc_ros.commands.replay import replay
 from dense_desc_ros.commands.train import train
 from dense_desc_ros.errors import DenseDescError
@@ -25,9 +26,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 LEARNING = (generate, train, evaluate, export, match)
-RECORDINGS = (record, play, label, replay, compare)
+RECORDINGS = (record, record_topics, play, label, replay, compare)
 for command in (*LEARNING, *RECORDINGS, demo, demo_learning):
     app.command()(command)
+for endured in (soak, storm, kills):
+    benchmark.command()(endured)
 app.add_typer(benchmark, name="benchmark")
 
 

@@ -21,11 +21,13 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
-from dense_desc_ros.data.bags import RELIABLE, record
+from dense_desc_ros.data.bags import RELIABLE, BagReader, record
 from dense_desc_ros.data.frames import FrameFolder
 from dense_desc_ros.data.messages import frame_from_messages, stamp_to_ns
 from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.nodes import recorder
 from dense_desc_ros.nodes.player import load_message_class, play
+from dense_desc_ros.nodes.recorder import record_topics
 
 TOPICS = {
     "/camera/color/image_raw": Image,
@@ -223,3 +225,43 @@ def test_message_classes() -> None:
 def test_names_that_are_no_types(name: str) -> None:
     with pytest.raises(DataError, match="not the type"):
         load_message_class(name)
+
+
+def test_what_is_played_can_be_recorded_and_is_the_same(bag: Path, tmp_path: Path) -> None:
+    """In processes of their own, as a user starts them; what is played begins when it is heard."""
+    copy = tmp_path / "copy"
+    command = [sys.executable, "-m", "dense_desc_ros.cli", "record-topics", copy, *TOPICS]
+    with subprocess.Popen([*command, "--seconds", "1"], stdout=subprocess.PIPE, text=True) as done:
+        play(bag)
+        said, _ = done.communicate(timeout=PATIENCE)
+    assert done.returncode == 0
+    assert sorted(line.split() for line in said.splitlines()) == sorted(
+        ["4", topic] for topic in TOPICS
+    )
+    for one, other in zip(messages(bag), messages(copy), strict=True):
+        assert (one.topic, one.message_type) == (other.topic, other.message_type)
+        assert bytes(one.data) == bytes(other.data)
+
+
+def messages(bag: Path) -> list[Any]:
+    """In an order that is theirs alone."""
+    with BagReader(bag) as reader:
+        every = list(reader.messages(reader.start_ns, reader.end_ns + 1))
+    return sorted(every, key=lambda message: (message.topic, bytes(message.data)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"topics": []}, "no topics"),
+        ({"topics": ["/a"], "seconds": 0.0}, "duration must be positive"),
+        ({"topics": ["/nobody"]}, "nobody publishes /nobody; there are "),
+    ],
+)
+def test_what_cannot_be_recorded(
+    arguments: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "APPEARING", 0.5)
+    with pytest.raises(InvalidInputError, match=said):
+        record_topics(bag=tmp_path / "bag", **arguments)
+    assert not list(tmp_path.iterdir())

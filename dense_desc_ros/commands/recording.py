@@ -1,4 +1,4 @@
-"""`dense-desc record` and `dense-desc play`."""
+"""`dense-desc record`, `dense-desc record-topics` and `dense-desc play`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,20 @@ def record(
     from dense_desc_ros.data.frames import FrameFolder
 
     write(FrameFolder(frames), bag, rate, namespace)
+
+
+def record_topics(
+    bag: Annotated[Path, typer.Argument(help="The rosbag2 folder to write.")],
+    topics: Annotated[
+        list[str], typer.Argument(help="Full names, such as /camera/color/image_raw.")
+    ],
+    seconds: Annotated[float | None, typer.Option(help="How long; else until Ctrl-C.")] = None,
+) -> None:
+    """Record topics that are being published to a rosbag2 (MCAP), without ROS tools."""
+    from dense_desc_ros.nodes.recorder import record_topics as write
+
+    for topic, count in write(topics, bag, seconds).items():
+        typer.echo(f"{count:6} {topic}")
 
 
 def play(

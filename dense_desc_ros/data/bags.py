@@ -83,41 +83,51 @@ def record(
     if not re.fullmatch(r"(/[A-Za-z_][A-Za-z0-9_]*)*/?", namespace):
         raise InvalidInputError(f"{namespace!r} is not a topic namespace like /camera")
     bag = Path(bag)
+    with new_bag(bag) as writer:
+        _write(frames, writer, rate_hz, namespace, f"Recording {bag.name}")
+
+
+@contextmanager
+def new_bag(bag: Path) -> Iterator[Writer]:
+    """A rosbag2 (MCAP) to be written, which appears under its name only when it is whole.
+
+    Raises:
+        DataError: it exists already or cannot be written.
+    """
     if bag.exists():
         raise DataError(f"{bag} exists already: remove it or choose another name")
     try:
         bag.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=bag.parent, prefix=f".{bag.name}.") as temporary:
             unfinished = Path(temporary) / bag.name  # rosbags names the file in it after the folder
-            _write(frames, unfinished, rate_hz, namespace)
+            with Writer(unfinished, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+                yield writer
             unfinished.rename(bag)
     except (OSError, WriterError) as error:
         raise DataError(f"cannot write bag {bag}: {error}") from error
 
 
-def _write(frames: FrameFolder, bag: Path, rate_hz: float, namespace: str) -> None:
+def _write(frames: FrameFolder, writer: Writer, rate_hz: float, namespace: str, title: str) -> None:
     store = get_typestore(Stores.ROS2_KILTED)
-    with Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connections = {
-            topic: writer.add_connection(
-                f"{namespace.rstrip('/')}/{topic}",
-                message_type,
-                typestore=store,
-                offered_qos_profiles=[RELIABLE],
-            )
-            for topic, message_type in (
-                (COLOR_TOPIC, IMAGE),
-                (DEPTH_TOPIC, IMAGE),
-                (CAMERA_TOPIC, CAMERA_INFO),
-            )
-        }
-        progress = track(range(len(frames)), f"Recording {bag.name}", console=Console(stderr=True))
-        for index in progress:
-            frame = frames.read(index, stamp_ns(index, rate_hz))
-            for topic, message in _messages(store, frame).items():
-                connection = connections[topic]
-                data = store.serialize_cdr(message, connection.msgtype)
-                writer.write(connection, frame.stamp_ns, data)
+    connections = {
+        topic: writer.add_connection(
+            f"{namespace.rstrip('/')}/{topic}",
+            message_type,
+            typestore=store,
+            offered_qos_profiles=[RELIABLE],
+        )
+        for topic, message_type in (
+            (COLOR_TOPIC, IMAGE),
+            (DEPTH_TOPIC, IMAGE),
+            (CAMERA_TOPIC, CAMERA_INFO),
+        )
+    }
+    for index in track(range(len(frames)), title, console=Console(stderr=True)):
+        frame = frames.read(index, stamp_ns(index, rate_hz))
+        for topic, message in _messages(store, frame).items():
+            connection = connections[topic]
+            data = store.serialize_cdr(message, connection.msgtype)
+            writer.write(connection, frame.stamp_ns, data)
 
 
 def _messages(store: Typestore, frame: RgbdFrame) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def play(
         make_room_for_images()
         with (
             suppress(KeyboardInterrupt),  # the usual way to end it
-            _signals_as_interrupts(),
+            signals_as_interrupts(),
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO),
         ):
             _Player(reader, rate, clock).play(loop, start, duration)
@@ -93,7 +93,7 @@ def load_message_class(message_type: str) -> type | None:
 
 
 @contextmanager
-def _signals_as_interrupts() -> Iterator[None]:
+def signals_as_interrupts() -> Iterator[None]:
     """Make SIGINT and SIGTERM raise KeyboardInterrupt.
 
     rclpy's own handlers would shut the context down in the middle of a call. Shells start
