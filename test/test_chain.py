@@ -37,7 +37,8 @@ def test_from_nothing_to_figures(tmp_path):
         assert done.returncode == 0, done.stderr
 
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(CONFIG))
-    done = in_a_process("train", "--config", "small.yaml", "--data", "data/train", "--device", "cpu")
+    asked = ("--config", "small.yaml", "--data", "data/train", "--device", "cpu")
+    done = in_a_process("train", *asked)
     assert done.returncode == 0, done.stderr
     weights = "runs/small/weights.safetensors"
     assert (tmp_path / weights).exists()
