@@ -10,7 +10,7 @@ from dense_desc_ros.cli import main
 
 
 def dense_desc(*arguments: object) -> CompletedProcess[str]:
-    """What the command says, and its exit code; errors that it does not explain are raised."""
+    """What the command says, and its exit code; errors that it does not expect are raised."""
     words = ["dense-desc", *map(str, arguments)]
     out, err, code = io.StringIO(), io.StringIO(), 0
     with mock.patch.object(sys, "argv", words), redirect_stdout(out), redirect_stderr(err):

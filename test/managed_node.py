@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
@@ -28,7 +27,6 @@ BACK = {"active": ("deactivate", "cleanup"), "inactive": ("cleanup",), "unconfig
 class ManagedNode(RunningNode):
     """The node as a process whose lifecycle services are called."""
 
-    process: BaseProcess
     events: list[str] = field(default_factory=list)  # labels of the states it came to
 
     def __post_init__(self) -> None:

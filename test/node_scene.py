@@ -1,21 +1,21 @@
 """The node as a process of its own, running on the scene and the model of `local_scene`."""
 
-import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import rclpy
+from forked_node import forked_node
 from local_scene import local_model
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
 from dense_desc_interfaces.msg import Pixel
-from dense_desc_ros.nodes.client import DescriptorClient, start_node
+from dense_desc_ros.nodes.client import DescriptorClient
 from dense_desc_ros.nodes.parameters import NodeParameters
 
 
@@ -27,7 +27,7 @@ def pixel(u: float, v: float) -> Pixel:
 class RunningNode:
     """The node as a process, its folder, and a client of it."""
 
-    process: subprocess.Popen[str]
+    process: BaseProcess
     client: DescriptorClient
     folder: Path
 
@@ -77,19 +77,11 @@ def running_node(folder: Path, **parameters: object) -> Iterator[RunningNode]:
         local_model().save(weights)
     own = {"weights": weights, "references": folder / "references", "threads": 1}
     rclpy.init()
-    process = start_node({**own, **parameters})
-    client = DescriptorClient()
-    try:
-        client.wait_until_connected()
-        yield RunningNode(process, client, folder)
-    finally:
-        client.close()
-        rclpy.try_shutdown()
-        process.kill()
-        process.wait()
-
-
-def stop(node: RunningNode, number: signal.Signals) -> int:
-    """Send a signal to the node, and return its exit code."""
-    node.process.send_signal(number)
-    return node.process.wait(timeout=30)
+    with forked_node(folder / "log", **{**own, **parameters}) as process:
+        client = DescriptorClient()
+        try:
+            client.wait_until_connected()
+            yield RunningNode(process, client, folder)
+        finally:
+            client.close()
+            rclpy.try_shutdown()

@@ -1,13 +1,11 @@
 """The benchmark of grasps: its truth is true, its scenes are what they say, its figures right."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import dense_desc
 from scipy.spatial.transform import Rotation
 
 from dense_desc_ros.camera import PinholeCamera
@@ -196,10 +194,8 @@ def test_a_gripper_is_drawn_where_it_is():
 
 def test_the_command_prints_what_others_rely_on(tmp_path, tiny_model):
     tiny_model.save(tmp_path / "weights.safetensors")
-    command = [Path(sys.executable).with_name("dense-desc"), "benchmark", "grasp"]
     arguments = ["--weights", tmp_path / "weights.safetensors", "--scenes", "1", "--json"]
-    arguments += ["--out", tmp_path / "out"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=200)
+    done = dense_desc("benchmark", "grasp", *arguments, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     four = {"position_mm_median", "orientation_deg_median", "found_rate", "wrong_rate"}

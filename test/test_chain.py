@@ -28,18 +28,17 @@ def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_from_nothing_to_figures(tmp_path):
-    size = ("--size", "160", "120", "--instances", "2")
     for name, options in {
-        "train": ("--views", "4"),
-        "clutter": ("--views", "10", "--clutter", "--seed", "1"),
+        "train": ("--instances", "2", "--views", "4"),
+        "clutter": ("--instances", "1", "--views", "10", "--clutter", "--seed", "1"),
     }.items():
+        size = ("--size", "160", "120")
         done = dense_desc("generate", "--out", f"data/{name}", *size, *options)
         assert done.returncode == 0, done.stderr
 
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(CONFIG))
-    done = in_a_process(
-        "train", "--config", "small.yaml", "--data", "data/train", "--device", "cpu"
-    )
+    asked = ("--config", "small.yaml", "--data", "data/train", "--device", "cpu")
+    done = in_a_process("train", *asked)
     assert done.returncode == 0, done.stderr
     weights = "runs/small/weights.safetensors"
     assert (tmp_path / weights).exists()

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from forked_node import end
 from geometry_msgs.msg import Point, PointStamped, Pose, PoseArray, Quaternion
 from local_scene import CAMERA, DEPTH, HEIGHT, WIDTH, moved, scene
-from node_scene import RunningNode, running_node, stop
+from node_scene import RunningNode, running_node
 from rcl_interfaces.srv import DescribeParameters
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image
@@ -32,7 +33,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     folder = tmp_path_factory.mktemp("node")
     with running_node(folder, base_frame="base_link", camera_pose=CAMERA_POSE) as node:
         yield node
-        assert stop(node, signal.SIGINT) == 0
+        assert end(node.process, signal.SIGINT) == 0
 
 
 @pytest.fixture

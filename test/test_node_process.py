@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import rclpy
 import yaml
+from forked_node import end
 from local_scene import local_model, scene
-from node_scene import pixel, running_node, stop
+from node_scene import pixel, running_node
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -44,7 +45,7 @@ def test_acknowledged_references_survive_a_kill(tmp_path: Path) -> None:
             request = service.srv_type.Request(name=f"point_{index}", pixel=pixel(100, 90))
             service.call_async(request)
         node.process.kill()
-        node.process.wait()
+        node.process.join()
     with running_node(tmp_path) as node:
         names = node.names()
         assert set(acknowledged) <= set(names)
@@ -52,7 +53,7 @@ def test_acknowledged_references_survive_a_kill(tmp_path: Path) -> None:
         assert node.client.values()["reference_problems"] == "0"
         found = node.client.grasps_in(scene(dx=4)).grasps
         assert {grasp.name for grasp in found} == set(names)
-        assert stop(node, signal.SIGTERM) == 0
+        assert end(node.process, signal.SIGTERM) == 0
 
 
 def test_waits_for_a_camera_whatever_its_reliability(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_waits_for_a_camera_whatever_its_reliability(tmp_path: Path) -> None:
             return len(node.client.grasps) > 0
 
         node.client.wait(found, "grasps from best-effort topics")
-        assert stop(node, signal.SIGINT) == 0
+        assert end(node.process, signal.SIGINT) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
