@@ -89,6 +89,8 @@ def test_the_bag_has_what_the_node_would_publish(folder: Path) -> None:
     for number, frame in enumerate(recorded_frames()):
         result = pipeline.process(frame)
         grasps = grasp_array(result, "optical", None)
+        for grasp in grasps.grasps:
+            grasp.around = []  # much, and the same in each frame: it is not in the bag
         assert len(grasps.grasps) >= 2 or number == HIDDEN
         expected = (grasps, pose_array(grasps), marker_array(grasps, Gripper(), KeypointArray()))
         for (topic, kind), live in zip(KINDS.items(), expected, strict=False):
