@@ -14,8 +14,8 @@ TABLE_MIDDLE, TABLE_SIZE, THICKNESS = (0.42, 0.0), (1.3, 1.5), 0.04  # m
 FLOOR = -0.78  # m below the table's top
 FRICTION = (0.8, 0.01, 0.0005)
 NEAR, FAR = 0.03, 10.0  # m that cameras see
-# Two shadows make the edges of the lamp's soft; each takes as long to render as all the rest.
-LAMP = Light((0.1, -0.9, 1.9), (0.46, 0.45, 0.42), radius=0.07, count=2)
+# One shadow takes as long to render as all the rest; more would make its edges soft.
+LAMP = Light((0.1, -0.9, 1.9), (0.46, 0.45, 0.42), radius=0.0, count=1)
 FILL_POSITION, FILL_COLOR = np.array([1.3, 0.9, 2.0]), (0.20, 0.21, 0.24)  # without shadow
 FRAME, WALL, GROUND = (0.2, 0.21, 0.23, 1), (0.80, 0.82, 0.84, 1), (0.55, 0.57, 0.6, 1)
 

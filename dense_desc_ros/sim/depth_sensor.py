@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dense_desc_ros.camera import FloatArray, PinholeCamera
+from dense_desc_ros.camera import PinholeCamera
 
 BASELINE = 0.05  # metres between the imagers
 SUBPIXEL = 0.08  # standard deviation of a match, pixels
 WINDOW = 2.0  # of the matching, standard deviation in pixels
 EDGE = 0.02  # a step in depth that counts as an edge, share of the depth
+ONE_PERCENT = 2.326  # standard deviations that a normal number exceeds so often
 GRAZING = 0.17  # smallest cosine between the normal and the ray that still gives depth
 
 
@@ -23,7 +24,8 @@ def measure(
     depth: npt.NDArray[np.float32], camera: PinholeCamera, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
     """Measured depth (H, W), metres in steps of a millimetre, NaN for holes, of exact depth."""
-    noise = cv2.GaussianBlur(rng.standard_normal(depth.shape), (0, 0), WINDOW)
+    white = rng.standard_normal(depth.shape, np.float32)
+    noise = cv2.GaussianBlur(white, (0, 0), WINDOW)
     noise *= SUBPIXEL / noise.std()
     measured = depth + depth**2 * noise / (camera.fx * BASELINE)
     measured = np.round(measured, 3).astype(np.float32)
@@ -46,17 +48,23 @@ def _edges(depth: npt.NDArray[np.float32], camera: PinholeCamera) -> npt.NDArray
     return step | (band & farther)
 
 
-def _cosines(depth: npt.NDArray[np.float32], camera: PinholeCamera) -> FloatArray:
-    """Cosine between surface normal and viewing ray, per pixel."""
-    v, u = np.mgrid[: camera.height, : camera.width]
-    points = camera.back_project(np.dstack([u, v]), depth)
-    normals = np.cross(np.gradient(points, axis=1), np.gradient(points, axis=0))
-    along = np.sum(normals * points, axis=-1)
-    lengths = np.linalg.norm(normals, axis=-1) * np.linalg.norm(points, axis=-1)
-    return np.abs(along) / np.maximum(lengths, 1e-12)
+def _cosines(depth: npt.NDArray[np.float32], camera: PinholeCamera) -> npt.NDArray[np.float32]:
+    """Cosine between surface normal and viewing ray, per pixel.
+
+    For depth z over pixels (u, v) from the principal point, the cross product of the derivatives of
+    the back-projected point is along (-fx z_u, -fy z_v, z + u z_u + v z_v), whose product with the
+    ray (u / fx, v / fy, 1) is z.
+    """
+    u = np.arange(camera.width, dtype=np.float32) - np.float32(camera.cx)
+    v = np.arange(camera.height, dtype=np.float32)[:, None] - np.float32(camera.cy)
+    z_v, z_u = np.gradient(depth)
+    normal = np.square(camera.fx * z_u) + np.square(camera.fy * z_v)
+    normal += np.square(depth + u * z_u + v * z_v)
+    ray = np.square(u / np.float32(camera.fx)) + np.square(v / np.float32(camera.fy)) + 1
+    return np.asarray(depth / np.sqrt(np.maximum(normal * ray, 1e-12)))
 
 
 def _specks(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Small holes without a cause to be seen, over about one percent of the image."""
-    blotches = cv2.GaussianBlur(rng.standard_normal(shape), (0, 0), 1.6)
-    return blotches > np.quantile(blotches, 0.99)
+    blotches = cv2.GaussianBlur(rng.standard_normal(shape, np.float32), (0, 0), 1.6)
+    return np.asarray(blotches > ONE_PERCENT * blotches.std())
