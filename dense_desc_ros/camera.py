@@ -149,7 +149,9 @@ class RgbdFrame:
         if not np.issubdtype(self.depth.dtype, np.floating):
             raise InvalidInputError(f"depth must be in metres as float, got {self.depth.dtype}")
         depth = self.depth.astype(np.float32)
-        depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
+        invalid = (depth <= 0) | (depth == np.inf)  # NaN is neither
+        if invalid.any():  # hardly ever, and writing where some are takes longer than looking
+            depth[invalid] = np.nan
         object.__setattr__(self, "depth", depth)
 
     def shrunk(self, largest_side: int) -> "RgbdFrame":

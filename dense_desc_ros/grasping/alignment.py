@@ -13,6 +13,7 @@ Everything is done for R sets at once, in NumPy: for so few points calling PyTor
 computing, and every set counts in the time of a frame.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -120,16 +121,16 @@ def fit_motion(
     Returns:
         Linear parts (..., 3, 3), and translations (..., 3).
     """
-    w = weights[..., None] / np.maximum(weights.sum(axis=-1), 1e-12)[..., None, None]
-    mean_a, mean_b = (w * a).sum(axis=-2, keepdims=True), (w * b).sum(axis=-2, keepdims=True)
+    w = weights[..., None, :] / np.maximum(weights.sum(axis=-1), 1e-12)[..., None, None]
+    mean_a, mean_b = w @ a, w @ b
     centred_a, centred_b = a - mean_a, b - mean_b
-    covariance = np.swapaxes(w * centred_b, -1, -2) @ centred_a
+    covariance = (np.swapaxes(centred_b, -1, -2) * w) @ centred_a
     u, s, vt = np.linalg.svd(covariance)
     signs = np.ones_like(s)
     signs[..., 2] = np.where(np.linalg.det(u @ vt) < 0, -1, 1)
     linear = (u * signs[..., None, :]) @ vt
     if scaled:
-        spread = (w * centred_a**2).sum(axis=(-2, -1))
+        spread = (w @ centred_a**2).sum(axis=(-2, -1))
         linear = linear * ((s * signs).sum(axis=-1) / np.maximum(spread, 1e-12))[..., None, None]
     return linear, (mean_b - mean_a @ np.swapaxes(linear, -1, -2))[..., 0, :]
 
@@ -151,9 +152,7 @@ def _propose(
         scales: see `align`.
     """
     same_size = max(scales[0], 1 / SAME_SIZE), min(scales[1], SAME_SIZE)
-    seconds = [
-        _second_order(a, b, weights > 0, tolerance, group, band) for band in (same_size, scales)
-    ]
+    seconds = _second_order(a, b, weights > 0, tolerance, group, (same_size, scales))
     proposals = [_seeds(second) for second in seconds]
     seeds, of_seeds = (np.concatenate(parts, axis=1) for parts in zip(*proposals, strict=True))
     companions = np.argsort(-of_seeds, axis=2, kind="stable")[:, :, :COMPANIONS]
@@ -164,8 +163,9 @@ def _propose(
     linear, shift = fit_motion(
         a[sets, chosen], b[sets, chosen], weights[sets, chosen] * counted, scaled=False
     )
-    gaps = a[:, None] @ np.swapaxes(linear, -1, -2) + shift[:, :, None] - b[:, None]
-    relative = np.square(gaps).sum(axis=3) / tolerance[:, None] ** 2
+    moved = linear.reshape(len(a), -1, 3) @ np.swapaxes(a, 1, 2)  # all proposals one below another
+    gaps = moved.reshape(*shift.shape, -1) + shift[..., None] - np.swapaxes(b, 1, 2)[:, None]
+    relative = np.square(gaps).sum(axis=2) / tolerance[:, None] ** 2
     agreement = (np.clip(1 - relative, 0, None) * weights[:, None]).sum(axis=2)
     enough = counted.sum(axis=2) >= FEWEST
     best = np.where(enough, agreement, -1).argmax(axis=1)
@@ -185,16 +185,22 @@ def _second_order(
     present: Flags,
     tolerance: FloatArray,
     group: npt.NDArray[np.integer],
-    scales: tuple[float, float],
-) -> FloatArray:
-    """(R, M, M): for compatible pairs, how many others are compatible with both; else 0."""
+    bands: Sequence[tuple[float, float]],
+) -> list[FloatArray]:
+    """(R, M, M): for compatible pairs, how many others are compatible with both; else 0.
+
+    One for each of `bands`, the least and the greatest change of size that is allowed.
+    """
     length_a, length_b = (_lengths(x.astype(np.float32)) for x in (a, b))
     slack = (tolerance[:, :, None] + tolerance[:, None]).astype(np.float32)
-    compatible = length_b <= scales[1] * length_a + slack
-    compatible &= length_b >= scales[0] * length_a - slack
-    compatible &= present[:, :, None] & present[:, None] & (group[:, None] != group)
-    first = compatible.astype(np.float32)
-    return first * (first @ first)
+    least, greatest = length_b - slack, length_b + slack
+    possible = present[:, :, None] & present[:, None] & (group[:, None] != group)
+    seconds = []
+    for low, high in bands:
+        compatible = possible & (least <= high * length_a) & (greatest >= low * length_a)
+        first = compatible.astype(np.float32)
+        seconds.append(first * (first @ first))
+    return seconds
 
 
 def _lengths(points: FloatArray) -> FloatArray:
@@ -213,9 +219,12 @@ def _refine(
     shift: FloatArray,
     scaled: bool,
 ) -> Alignments:
-    """Fit again to all that agree."""
+    """Fit again to all that agree, until these are the same as before."""
+    inliers = np.zeros(weights.shape, bool)
     for _ in range(REFINEMENTS):
-        inliers = _agreeing(a, b, weights, tolerance, linear, shift)
+        before, inliers = inliers, _agreeing(a, b, weights, tolerance, linear, shift)
+        if (inliers == before).all():
+            break
         counted = np.where(inliers, weights, 0)
         place = counted.argmax(axis=2)[:, :, None]
         nearest = np.take_along_axis(b, place[..., None], axis=2)[:, :, 0]
@@ -238,7 +247,8 @@ def _agreeing(
     shift: FloatArray,
 ) -> Flags:
     """(R, S, P): the place of each point that is nearest to where a motion puts it, if near."""
-    gaps = np.linalg.norm(_move(linear, shift, a)[:, :, None] - b, axis=3) / tolerance
+    offsets = _move(linear, shift, a)[:, :, None] - b
+    gaps = np.sqrt(np.einsum("rspi,rspi->rsp", offsets, offsets)) / tolerance
     gaps = np.where(weights > 0, gaps, np.inf)
     nearest = gaps.argmin(axis=2)[:, :, None] == np.arange(b.shape[2])
     return nearest & (gaps <= 1)

@@ -123,8 +123,8 @@ def fit_gripper(
     if np.isfinite(local[2]).sum() < MIN_POINTS:  # a point that is NaN here is so in all three
         return GripperFit(T_camera_grasp, taught)
     local = local.compress(_within_reach(local, gripper), axis=1)
-    moved: FloatArray = local  # as seen from the first candidate, the wanted grasp
-    held = _held(local, gripper)
+    moved: FloatArray = local  # as seen from the first candidate, which is the wanted grasp
+    held = _held(moved, gripper)
     nothing, reason = held is None, ""
     for number, (T_grasp_candidate, T_candidate_grasp) in enumerate(CANDIDATES):
         if number:

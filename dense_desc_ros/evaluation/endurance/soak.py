@@ -145,6 +145,7 @@ class _Soak:
         if index % BURST_EVERY == BURST_EVERY - 1:
             for _ in range(BURST):
                 self._send()
+            self._show()  # what is called next is about the newest frame
         if index % CALL_EVERY == CALL_EVERY - 1:
             self._rota[index // CALL_EVERY % len(self._rota)]()
         self._sample()
