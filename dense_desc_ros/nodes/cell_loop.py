@@ -13,7 +13,7 @@ from dense_desc_ros.sim.cell import Cell, CellSettings
 T = TypeVar("T")
 TICK = 0.02  # simulated seconds between two looks at what is to be done
 ENDED = 1.0  # s after which one who waits looks whether the cell is still there
-LAG = 0.2  # s; what the simulation is behind more than this, it does not try to make up for
+LAG = 1.0  # s; what the simulation is behind more than this, it does not try to make up for
 
 
 class CellLoop:

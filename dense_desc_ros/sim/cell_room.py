@@ -33,7 +33,7 @@ def add_room(spec: mujoco.MjSpec, width: int, height: int) -> None:
     # One sample, at the centre of the pixel: depth must not be averaged over edges, and colours are
     # averaged over finer pixels.
     visual.quality.offsamples = 0
-    visual.quality.shadowsize = 2048
+    visual.quality.shadowsize = 1024
     visual.map.znear, visual.map.zfar = NEAR, FAR
     visual.headlight.ambient = (0.36, 0.36, 0.37)
     visual.headlight.diffuse = (0.22, 0.22, 0.22)
