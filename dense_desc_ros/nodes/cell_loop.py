@@ -47,14 +47,16 @@ class CellLoop:
         self._began = self._next_frame = 0.0
         self._thread = threading.Thread(target=self._run, name="cell", daemon=True)
 
-    def start(self) -> None:
-        """Build the cell and let its time begin.
+    def start(self, first: Callable[[Cell], object]) -> None:
+        """Build the cell, have something done there, and then let its time begin.
 
         Raises:
-            Whatever the cell raises where it cannot be built, as when nothing can be rendered.
+            Whatever the cell raises where it cannot be built, as when nothing can be rendered; or
+            what `first` raises.
         """
+        begun = self._ask(first)
         self._thread.start()
-        self.do(lambda cell: None)
+        self._answer(begun)
 
     def close(self) -> None:
         """End the time of the cell. What is under way there should have been cancelled before."""
@@ -72,8 +74,14 @@ class CellLoop:
         Raises:
             DenseDescError: the cell has ended; or whatever the job raises.
         """
+        return self._answer(self._ask(job))
+
+    def _ask(self, job: Callable[[Cell], T]) -> Future[T]:
         future: Future[T] = Future()
         self._jobs.put((job, future))
+        return future
+
+    def _answer(self, future: Future[T]) -> T:
         while not wait([future], ENDED).done and self._thread.is_alive():
             pass
         if not future.done():

@@ -33,6 +33,7 @@ from dense_desc_ros.nodes.client import CAMERA_TOPICS, frame_messages
 from dense_desc_ros.nodes.conversions import point_message, pose_matrix, pose_message
 from dense_desc_ros.nodes.declaring import declare
 from dense_desc_ros.nodes.process import initialise, told_by_signals, turn
+from dense_desc_ros.nodes.shared_memory import make_room_for_images
 from dense_desc_ros.nodes.sim_cell_parameters import CellParameters
 from dense_desc_ros.picking.arm import ArmError, ArmFailure, GripperState
 from dense_desc_ros.sim.arm import SimArm
@@ -83,17 +84,16 @@ class SimCellNode(Node):
             DenseDescError: this machine cannot render, or has no display for the viewer, or
                 there is no such scene.
         """
-        self._loop.start()
-        if self._settings.viewer:
-            from dense_desc_ros.sim.viewer import CellViewer  # needs libraries of a desktop
-
-            self._viewer = CellViewer()
         first = self._settings
-        self._loop.do(
+        self._loop.start(
             lambda cell: cell.reset(
                 first.seed, first.category, first.instances, first.distractors, first.first
             )
         )
+        if first.viewer:
+            from dense_desc_ros.sim.viewer import CellViewer  # needs libraries of a desktop
+
+            self._viewer = CellViewer()
         group = ReentrantCallbackGroup()
         self._servers = [
             ActionServer(
@@ -294,6 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the cell until it is told to stop; ROS arguments as usual (--ros-args ...)."""
     with told_by_signals() as told:
         try:
+            make_room_for_images()
             initialise(arguments)
             node = SimCellNode()
             with closing(node):
