@@ -110,7 +110,7 @@ def test_true_points_are_visible_where_they_are_expected(maker):
     errors, hidden = [], 0
     for objects in ([0, 1], [1, 2], [3, 0]):
         scene = maker.cluttered(rng, objects)
-        for pixel in point_pixels(rng, registered, 20):
+        for pixel in point_pixels(rng, registered, 40):
             u, v = pixel.astype(int)
             assert registered.mask[v, u]
             point = reference.frame.camera.back_project(pixel, reference.depth[v, u])
