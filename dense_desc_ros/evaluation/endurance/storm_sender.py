@@ -129,6 +129,8 @@ class StormSender:
             self._publish_intrinsics(self._messages()["camera_info"])
 
     def _send_bad(self, key: str) -> None:
+        if key in BAD_INTRINSICS:
+            self._good_frame()  # when it is answered, no earlier one waits for intrinsics
         bad, messages = self._frames[key], self._messages()
         bad.damage(messages)
         self.accounts.sent[key] += 1
@@ -223,8 +225,7 @@ class StormSender:
     def _publish_intrinsics(self, message: Any) -> None:
         """Until the frames that follow are worked on with them."""
         self._publish({"camera_info": message})
-        for _ in range(2):  # one request may overtake them, as it comes by another topic
-            self._wait_for_work()
+        self._wait_for_work()
 
     def _call(self, service: str, **fields: Any) -> Any:
         answer = self._client.call(service, TIMEOUT, **fields)
@@ -236,7 +237,8 @@ class StormSender:
 
     def _wait_for_work(self) -> None:
         """Until the node has done what it got: requests are answered after the work on frames."""
-        self._call("compute_grasp", names=["nothing"])
+        for _ in range(2):  # one may overtake the frames, as it comes by another topic
+            self._call("compute_grasp", names=["nothing"])
 
     def _connect(self) -> None:
         """Wait until the node listens to what is sent."""
