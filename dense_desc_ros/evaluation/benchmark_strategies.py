@@ -16,7 +16,8 @@ from rich.console import Console
 
 from dense_desc_ros.data.generate import generate
 from dense_desc_ros.data.reading import read_json
-from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.evaluation.resuming import begin
 from dense_desc_ros.evaluation.strategies.grid import (
     SIZES,
     Case,
@@ -66,7 +67,8 @@ def benchmark_strategies(
     """
     name, size = (size, _find(size)) if isinstance(size, str) else ("own", size)
     todo = cases(size, only)
-    _begin(out, size, resume)
+    objectives = {name: repr(strategy) for name, strategy in strategies(size).items()}
+    begin(out / GRID, {"size": asdict(size), "strategies": objectives}, resume)
     for data_set, config in data_sets(size).items():
         generate(config, out / DATA / data_set, workers=max(2 * workers, 1))
     left = [case for case in todo if not (out / RUNS / case.folder / RESULT).is_file()]
@@ -85,21 +87,6 @@ def _find(size: str) -> Size:
     if size not in SIZES:
         raise InvalidInputError(f"unknown size {size!r}: use one of {', '.join(SIZES)}")
     return SIZES[size]
-
-
-def _begin(out: Path, size: Size, resume: bool) -> None:
-    """Record what is measured, or compare it with what was recorded."""
-    path = out / GRID
-    objectives = {name: repr(strategy) for name, strategy in strategies(size).items()}
-    grid = json.loads(json.dumps({"size": asdict(size), "strategies": objectives}))
-    if not path.exists():
-        write_atomically(path, json.dumps(grid, indent=1).encode())
-    elif not resume:
-        raise DataError(f"{out} holds a benchmark: go on with --resume, or choose another --out")
-    elif read_json(path) != grid:
-        raise InvalidInputError(
-            f"{path} tells of another size or other settings: use the same, or another --out"
-        )
 
 
 def _run(out: Path, size: Size, case: Case, workers: int, device: str) -> None:

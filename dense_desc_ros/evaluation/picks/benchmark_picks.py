@@ -22,9 +22,10 @@ from rich.progress import Progress
 from dense_desc_ros.data.images import read_image, write_image
 from dense_desc_ros.data.reading import read_json
 from dense_desc_ros.descriptors import DescriptorModel
-from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.evaluation.benchmark_grasp import FIRST_UNSEEN
 from dense_desc_ros.evaluation.picks.trial import Trial, Trials, teach
+from dense_desc_ros.evaluation.resuming import begin
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.picking.settings import PickSettings
@@ -113,7 +114,7 @@ def benchmark_picks(
     """
     _check(model, scenes, category, conditions)
     run = {"weights": model.fingerprint, "seed": seed, "category": category}
-    _begin(out, run, resume)
+    begin(out / RUN, run, resume)
     rows, files = [], []
     with Progress(console=Console(stderr=True)) as progress:
         for name in conditions:
@@ -141,20 +142,6 @@ def _check(model: DescriptorModel, scenes: int, category: str, conditions: Seque
         raise InvalidInputError(f"no condition {unknown[0]!r}: there are {', '.join(CONDITIONS)}")
     if "aligned" in conditions and not model.config.network.keypoints:
         raise InvalidInputError("the condition aligned needs weights with keypoints")
-
-
-def _begin(out: Path, run: dict[str, Any], resume: bool) -> None:
-    """Record what is measured, or compare it with what was recorded."""
-    path = out / RUN
-    if not path.exists():
-        write_atomically(path, json.dumps(run, indent=1).encode())
-    elif not resume:
-        raise DataError(f"{out} holds a benchmark: go on with --resume, or choose another --out")
-    elif read_json(path) != run:
-        raise InvalidInputError(
-            f"{path} tells of another seed or category, or other weights: use the same, or another "
-            "--out"
-        )
 
 
 def _trials(
