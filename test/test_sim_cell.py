@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import Pose
+from geometry_msgs.msg import Pose, TransformStamped
 from rclpy.action import ActionClient
 
 from dense_desc_interfaces.action import MoveArm
 from dense_desc_ros.errors import DenseDescError
+from dense_desc_ros.grasp_messages import pose_matrix
 from dense_desc_ros.nodes.cell_graph import CellUser, running_cell
 from dense_desc_ros.pick_demo import TAUGHT
 from dense_desc_ros.sim.anatomy import POINTS
@@ -57,6 +58,29 @@ def test_a_scene_is_what_was_asked_for_and_seen_where_it_is(user: CellUser) -> N
     around = frame.depth[v - 3 : v + 4, u - 3 : u + 4]
     assert np.nanmedian(around) == pytest.approx(button[2], abs=0.008)
     assert frame.stamp_ns > 0
+
+
+def test_the_camera_is_known_to_tf_where_that_is(user: CellUser) -> None:
+    messages = pytest.importorskip(
+        "tf2_msgs.msg", reason="tf2_msgs is not among the ROS 2 wheels", exc_type=ImportError
+    )
+    heard: list[TransformStamped] = []
+    node = user.client.node
+    topic = node.create_subscription(
+        messages.TFMessage, "/tf", lambda message: heard.extend(message.transforms), 10
+    )
+    user.client.wait(lambda: len(heard) > 0, "a transform", 60)
+    node.destroy_subscription(topic)
+    frame, T_base_camera = user.see()
+    assert (heard[0].header.frame_id, heard[0].child_frame_id) == ("base_link", frame.frame_id)
+    told = heard[0].transform
+    pose = Pose(orientation=told.rotation)
+    pose.position.x, pose.position.y, pose.position.z = (
+        told.translation.x,
+        told.translation.y,
+        told.translation.z,
+    )
+    np.testing.assert_allclose(pose_matrix(pose), T_base_camera, atol=1e-3)  # the arm stands still
 
 
 def test_a_scene_that_is_not_possible_is_refused(user: CellUser) -> None:

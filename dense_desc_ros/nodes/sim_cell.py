@@ -9,28 +9,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import rclpy
-from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.exceptions import ParameterException
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Header
 
 from dense_desc_interfaces.action import MoveArm, MoveGripper
-from dense_desc_interfaces.msg import CellTruth, TrueObject
 from dense_desc_interfaces.srv import ResetCell
 from dense_desc_ros.camera import FloatArray
-from dense_desc_ros.data.messages import NANOSECONDS, image_to_message
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.nodes.cell_loop import CellLoop
-from dense_desc_ros.nodes.client import CAMERA_TOPICS, frame_messages
-from dense_desc_ros.nodes.conversions import point_message, pose_matrix, pose_message
+from dense_desc_ros.nodes.cell_topics import CellTopics
+from dense_desc_ros.nodes.conversions import pose_matrix
 from dense_desc_ros.nodes.declaring import declare
 from dense_desc_ros.nodes.process import initialise, told_by_signals, turn
 from dense_desc_ros.nodes.shared_memory import make_room_for_images
@@ -48,32 +40,19 @@ THREADS = 4  # of the executor: two actions, what cancels them, and the service
 
 
 class SimCellNode(Node):
-    """Publishes what the cell's camera, joints and clock tell, and moves its arm by actions.
-
-    The true places of the objects go to `~/truth`, which is for measuring only, and pictures of the
-    whole cell to `~/outside` while somebody looks.
-    """
+    """Publishes what `CellTopics` tells, and moves the arm by actions."""
 
     def __init__(self) -> None:
         super().__init__(NODE_NAME)
         self._settings = declare(self, CellParameters)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._camera = {
-            key: self.create_publisher(kind, f"camera/{topic}", QoSProfile(depth=1))
-            for key, (topic, kind) in CAMERA_TOPICS.items()
-        }
-        self._pose = self.create_publisher(PoseStamped, "camera/pose", 10)
-        self._joints = self.create_publisher(JointState, "joint_states", 10)
-        self._clock_topic = self.create_publisher(Clock, "/clock", 10)
-        self._truth = self.create_publisher(CellTruth, "~/truth", latched)
-        self._outside = self.create_publisher(Image, "~/outside", QoSProfile(depth=1))
+        self._topics = CellTopics(self, self._settings.base_frame)
         self._moving = threading.Lock()
         self._loop = CellLoop(
             self._settings.cell,
             self._settings.real_time_factor,
             1 / self._settings.frame_rate,
             self._tick,
-            self._publish_frame,
+            self._topics.tell_frame,
         )
         self._viewer: CellViewer | None = None
 
@@ -203,7 +182,7 @@ class SimCellNode(Node):
                 distractors=request.distractors,
                 first=request.first,
             )
-            self._publish_truth(cell)
+            self._topics.tell_truth(cell)
 
         try:
             self._loop.do(reset)
@@ -217,56 +196,9 @@ class SimCellNode(Node):
     # What the cell tells. On the cell's own thread.
 
     def _tick(self, cell: Cell) -> None:
-        self._publish_state(cell)
+        self._topics.tell_state(cell)
         if self._viewer is not None:
             self._viewer.show(cell)
-
-    def _publish_state(self, cell: Cell) -> None:
-        if not self.context.ok():
-            return
-        stamp = _stamp(cell)
-        self._clock_topic.publish(Clock(clock=stamp))
-        header = Header(stamp=stamp, frame_id=self._settings.base_frame)
-        self._pose.publish(PoseStamped(header=header, pose=pose_message(cell.T_base_camera)))
-        names, positions, velocities = cell.joints()
-        self._joints.publish(
-            JointState(
-                header=Header(stamp=stamp),
-                name=list(names),
-                position=positions.tolist(),
-                velocity=velocities.tolist(),
-            )
-        )
-
-    def _publish_frame(self, cell: Cell) -> None:
-        if not self.context.ok():
-            return
-        view = cell.view()
-        messages = frame_messages(view.frame)
-        for key, message in messages.items():
-            self._camera[key].publish(message)
-        self._publish_truth(cell)
-        if self._outside.get_subscription_count():  # rendering takes its time
-            header = Header(stamp=_stamp(cell), frame_id=self._settings.base_frame)
-            self._outside.publish(image_to_message(Image, header, cell.view_outside()))
-
-    def _publish_truth(self, cell: Cell) -> None:
-        truth = CellTruth(
-            header=Header(stamp=_stamp(cell), frame_id=self._settings.base_frame),
-            seed=cell.seed,
-        )
-        for each in cell.truth():
-            truth.objects.append(
-                TrueObject(
-                    category=each.category,
-                    number=each.number,
-                    body=each.body,
-                    pose=pose_message(each.T_base_object),
-                    point_names=list(each.points),
-                    points=[point_message(point) for point in each.points.values()],
-                )
-            )
-        self._truth.publish(truth)
 
 
 def _feedback(arm: SimArm, goal: Any) -> Any:
@@ -276,11 +208,6 @@ def _feedback(arm: SimArm, goal: Any) -> Any:
         return MoveArm.Feedback(distance=math.nan)
     p = goal.pose.position
     return MoveArm.Feedback(distance=math.dist(arm.T_base_grasp[:3, 3], (p.x, p.y, p.z)))
-
-
-def _stamp(cell: Cell) -> Time:
-    seconds, nanoseconds = divmod(round(cell.time * NANOSECONDS), NANOSECONDS)
-    return Time(sec=seconds, nanosec=nanoseconds)
 
 
 def _pose(message: Any) -> FloatArray:
