@@ -200,7 +200,7 @@ def benchmark_picks(
 def benchmark_cell(
     weights: Weights,
     seconds: Annotated[float, typer.Option(help="How long to count.")] = 30.0,
-    rate: Annotated[float, typer.Option(help="Frames in a simulated second.")] = 5.0,
+    rate: Annotated[float, typer.Option(help="Frames in a simulated second.")] = 6.0,
     as_json: Json = False,
 ) -> None:
     """How often the simulated cell publishes frames while the node works on them."""

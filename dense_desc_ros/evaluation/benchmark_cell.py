@@ -15,7 +15,7 @@ from dense_desc_ros.sim.anatomy import TAUGHT
 CATEGORY, UNSEEN = "caps", 100
 
 
-def benchmark_cell(weights: Path, seconds: float = 30.0, rate: float = 5.0) -> dict[str, Any]:
+def benchmark_cell(weights: Path, seconds: float = 30.0, rate: float = 6.0) -> dict[str, Any]:
     """Count what the cell and the node publish, both and the node that picks being processes.
 
     Args:

@@ -19,7 +19,7 @@ class CellParameters:
 
     camera: str = setting("wrist", "Where the camera is: wrist (at the hand) or fixed (above).")
     depth_noise: bool = setting(True, "Depth as a depth camera measures it; else exact.")
-    frame_rate: float = setting(5.0, "Frames in a simulated second.", (0.1, 60.0))
+    frame_rate: float = setting(6.0, "Frames in a simulated second.", (0.1, 60.0))
     real_time_factor: float = setting(
         1.0, "Simulated seconds in a second at most; 0: as many as can be.", (0.0, 100.0)
     )
