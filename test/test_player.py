@@ -26,7 +26,7 @@ from dense_desc_ros.data.bags import RELIABLE, BagReader, record
 from dense_desc_ros.data.frames import FrameFolder
 from dense_desc_ros.data.messages import frame_from_messages, stamp_to_ns
 from dense_desc_ros.errors import DataError, InvalidInputError
-from dense_desc_ros.nodes import recorder
+from dense_desc_ros.nodes import player, recorder
 from dense_desc_ros.nodes.player import load_message_class, play
 from dense_desc_ros.nodes.recorder import record_topics
 
@@ -228,11 +228,15 @@ def test_names_that_are_no_types(name: str) -> None:
         load_message_class(name)
 
 
-def test_what_is_played_can_be_recorded_and_is_the_same(bag: Path, tmp_path: Path) -> None:
-    """In processes of their own, as a user starts them; what is played begins when it is heard."""
+def test_what_is_played_can_be_recorded_and_is_the_same(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process of its own, as a user starts it; what is played begins when it is heard."""
+    for wait in ("FIRST_SUBSCRIBER_WAIT", "OTHER_SUBSCRIBERS_WAIT"):  # it starts slowly
+        monkeypatch.setattr(player, wait, 60.0)
     copy = tmp_path / "copy"
     command = [sys.executable, "-m", "dense_desc_ros.cli", "record-topics", copy, *TOPICS]
-    with subprocess.Popen([*command, "--seconds", "1"], stdout=subprocess.PIPE, text=True) as done:
+    with subprocess.Popen([*command, "--seconds", "3"], stdout=subprocess.PIPE, text=True) as done:
         play(bag)
         said, _ = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0

@@ -187,8 +187,8 @@ class _Player:
 
     def _wait_for_subscribers(self) -> None:
         """Let subscribers be found before the first messages, which would else be lost to them."""
-        if _comes_true(lambda: any(self._subscriptions()), FIRST_SUBSCRIBER_WAIT):
-            _comes_true(lambda: all(self._subscriptions()), OTHER_SUBSCRIBERS_WAIT)
+        if comes_true(lambda: any(self._subscriptions()), FIRST_SUBSCRIBER_WAIT):
+            comes_true(lambda: all(self._subscriptions()), OTHER_SUBSCRIBERS_WAIT)
         else:
             self._node.get_logger().warning("found no subscriber, playing all the same")
 
@@ -215,7 +215,7 @@ class _Player:
         return message
 
 
-def _comes_true(condition: Callable[[], bool], within: float) -> bool:
+def comes_true(condition: Callable[[], bool], within: float) -> bool:
     """Wait for a condition, at most so many seconds."""
     end = time.monotonic() + within
     while not (true := condition()) and time.monotonic() < end:

@@ -18,7 +18,7 @@ from rosbags.rosbag2 import Writer
 from dense_desc_ros.data.bag_messages import interfaces_store
 from dense_desc_ros.data.bags import RELIABLE, new_bag
 from dense_desc_ros.errors import InvalidInputError
-from dense_desc_ros.nodes.player import load_message_class, signals_as_interrupts
+from dense_desc_ros.nodes.player import comes_true, load_message_class, signals_as_interrupts
 from dense_desc_ros.nodes.shared_memory import make_room_for_images
 
 QUEUE_DEPTH = 100
@@ -63,21 +63,20 @@ def record_topics(topics: Sequence[str], bag: Path, seconds: float | None = None
 
 def _kinds(node: Node, topics: Sequence[str]) -> dict[str, str]:
     """The type of each topic, when somebody publishes them all."""
-    end = time.monotonic() + APPEARING
-    while True:
-        found = {
+
+    def published() -> dict[str, str]:
+        return {
             name: types[0]
             for name, types in node.get_topic_names_and_types()
             if node.count_publishers(name)
         }
-        missing = [topic for topic in topics if topic not in found]
-        if not missing:
-            break
-        if time.monotonic() > end:
-            raise InvalidInputError(
-                f"nobody publishes {', '.join(missing)}; there are {', '.join(sorted(found))}"
-            )
-        time.sleep(TURN)
+
+    comes_true(lambda: published().keys() >= set(topics), APPEARING)
+    found = published()
+    if missing := [topic for topic in topics if topic not in found]:
+        raise InvalidInputError(
+            f"nobody publishes {', '.join(missing)}; there are {', '.join(sorted(found))}"
+        )
     for topic in topics:
         if found[topic] not in interfaces_store().types or load_message_class(found[topic]) is None:
             raise InvalidInputError(f"the type of {topic}, {found[topic]}, is not known here")
