@@ -19,8 +19,8 @@ from rich.table import Table
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.data.images import write_image
 from dense_desc_ros.data.objects import make_object
+from dense_desc_ros.evaluation.film import Film
 from dense_desc_ros.evaluation.picks.teaching import Lesson, click
-from dense_desc_ros.evaluation.replay.pictures import Film
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.grasp_messages import pose_matrix
 from dense_desc_ros.gripper_drawing import draw_gripper

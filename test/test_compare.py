@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import cv2
 import numpy as np
 import pytest
 from replayed_scene import HIDDEN, OTHER, POINT, call, run, truth_of, write_bag
@@ -14,7 +13,6 @@ from scipy.signal import lfilter
 
 from dense_desc_ros.evaluation import block_bootstrap
 from dense_desc_ros.evaluation.block_bootstrap import MEAN, MEDIAN, paired_difference, resample
-from dense_desc_ros.evaluation.replay.compare_report import read_film
 
 SHIFT = 4  # px beside the point, which is a feature
 CLICKS = {"here": POINT, "there": OTHER}
@@ -118,18 +116,6 @@ def test_it_says_in_which_frames_runs_differ(folder: Path, compared: tuple[Any, 
 def found_frames(folder: Path, name: str) -> set[int]:
     lines = map(json.loads, (folder / "frames.jsonl").read_text().splitlines())
     return {line["frame"] for line in lines if name in {g["name"] for g in line["grasps"]}}
-
-
-def test_pictures_of_a_film_are_the_ones_asked_for(folder: Path) -> None:
-    path, film = folder / "right" / "overlay.mp4", []
-    reader = cv2.VideoCapture(str(path))
-    while (read := reader.read())[0]:
-        film.append(read[1][..., ::-1])
-    assert len(film) == FRAMES
-    found = read_film(path, [FRAMES - 1, HIDDEN, 0, FRAMES])
-    assert {*found} == {0, HIDDEN, FRAMES - 1}
-    for number, picture in found.items():
-        np.testing.assert_array_equal(picture, film[number])
 
 
 def test_what_cannot_be_compared_ends_in_one_line(folder: Path, tmp_path: Path) -> None:

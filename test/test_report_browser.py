@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from browser import WatchedPage, browser_fixture, watched_fixture  # noqa: F401
-from replayed_scene import OTHER, POINT, call, run, truth_of, write_bag
+from replayed_scene import OTHER, POINT, STEP_NS, call, recorded, run, truth_of, write_bag
 
 CLICKS = {"here": POINT, "there": OTHER}
 FRAMES = 8
@@ -25,8 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def open_report(watched: WatchedPage, folder: Path) -> Any:
-    """The page, of which every picture can be seen, and which asked nobody for anything."""
+def open_report(watched: WatchedPage, folder: Path, *beside: str) -> Any:
+    """The page, of which every picture can be seen, and which asked only for what is beside it."""
     page = watched.page
     page.goto((folder / "index.html").as_uri())
     for n in range(page.locator("img").count()):  # those further down are loaded when looked at
@@ -34,7 +34,8 @@ def open_report(watched: WatchedPage, folder: Path) -> Any:
     page.wait_for_function("[...document.images].every((image) => image.complete)")
     widths = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
     assert widths and min(widths) > 0
-    assert watched.problems == [] and watched.requests == [(folder / "index.html").as_uri()]
+    asked = [(folder / name).as_uri() for name in ("index.html", *beside)]
+    assert watched.problems == [] and {*watched.requests} == {*asked}
     # No table sticks out of the page.
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     return page
@@ -45,7 +46,7 @@ def cells(table: Any) -> list[list[str]]:
 
 
 def test_a_replay(watched: WatchedPage, folder: Path) -> None:
-    page = open_report(watched, folder / "a")
+    page = open_report(watched, folder / "a", "overlay.mp4")
     results = json.loads((folder / "a" / "results.json").read_text())
     facts = dict(cells(page.locator("table").nth(0)))
     assert facts["frames"] == str(FRAMES) and facts["fingerprint"] == results["fingerprint"]
@@ -58,6 +59,14 @@ def test_a_replay(watched: WatchedPage, folder: Path) -> None:
                 assert float(shown[figure]) == pytest.approx(value, rel=1e-3), figure
     for figure in ("found_rate", "auc", "median_px", "visible", "position_spread_mm"):
         assert figure in heading
+    heading, *rows = cells(page.locator("table").nth(2))
+    for part, *percentiles in rows:
+        known = [results["latency_ms"][part][percentile] for percentile in heading[1:]]
+        assert [*map(float, percentiles)] == pytest.approx(known, abs=0.051)
+    page.wait_for_function("document.querySelector('video').readyState >= 2")  # has a picture
+    film = page.locator("video").evaluate("v => [v.duration, v.videoWidth, v.videoHeight]")
+    height, width = recorded()[0].depth.shape
+    assert film == [pytest.approx(FRAMES * STEP_NS / 1e9, abs=0.1), width, height]
     assert page.locator("h2").all_inner_texts() == ["References", "here", "there"]
 
 

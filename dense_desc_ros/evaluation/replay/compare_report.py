@@ -1,17 +1,16 @@
 """What a comparison of replays leaves in a folder: its figures, and a page that opens offline."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.evaluation.block_bootstrap import CONFIDENCE
-from dense_desc_ros.evaluation.drawings import Picture
+from dense_desc_ros.evaluation.film import read_film
 from dense_desc_ros.evaluation.page import render
 from dense_desc_ros.evaluation.plots import to_png
 from dense_desc_ros.evaluation.points import NEAR_PX
@@ -171,21 +170,6 @@ def _caption(answers: Answers, name: str, run: Run, row: int) -> str:
     off = f", {', '.join(errors)} off" if errors else ""
     wrong = ", but it is hidden" if run.visible[row, column] == 0 else ""
     return f"found by {answer.method}, score {answer.score:.2f}{off}{wrong}"
-
-
-def read_film(path: Path, wanted: Collection[int]) -> dict[int, Picture]:
-    """Pictures (H, W, 3), RGB, of a film by number; without those that it does not have."""
-    film = cv2.VideoCapture(str(path))
-    pictures: dict[int, Picture] = {}
-    try:
-        for number in sorted(wanted):
-            film.set(cv2.CAP_PROP_POS_FRAMES, number)
-            ok, picture = film.read()
-            if ok:
-                pictures[number] = np.ascontiguousarray(picture[..., ::-1], np.uint8)
-    finally:
-        film.release()
-    return pictures
 
 
 def _plot_found(first: Run, run: Run) -> bytes:

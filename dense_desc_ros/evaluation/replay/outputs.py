@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dense_desc_ros.data.recordings import RecordedFrame
+from dense_desc_ros.evaluation.film import Film
 from dense_desc_ros.evaluation.replay.answers import Answers
-from dense_desc_ros.evaluation.replay.pictures import Film
 from dense_desc_ros.evaluation.replay.result_bag import ResultBag
 from dense_desc_ros.evaluation.replay.tables import GraspTables
 from dense_desc_ros.grasping.gripper import Gripper

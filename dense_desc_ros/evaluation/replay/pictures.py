@@ -1,15 +1,9 @@
-"""Pictures of a replay: a film of all its frames, and the best, worst and refused answers."""
+"""Which answers of a replay are shown: the best, the worst, and refused ones."""
 
 from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
-from dense_desc_ros.errors import DataError
 from dense_desc_ros.evaluation.replay.answers import Answers
 from dense_desc_ros.grasping.grasp import Grasp
 
@@ -54,39 +48,3 @@ def frame_rate(answers: Iterable[Answers]) -> float:
         if before.bag == after.bag:
             count, seconds = count + 1, seconds + after.seconds - before.seconds
     return min(max(count / seconds, SLOWEST), FASTEST) if seconds > 0 else SLOWEST
-
-
-class Film:
-    """An MP4 file, written frame by frame; use it with `with`.
-
-    Args:
-        path: of the file.
-        rate: frames a second.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-
-    def __init__(self, path: Path, rate: float) -> None:
-        self._path, self._rate = path, rate
-        self._writer: cv2.VideoWriter | None = None
-        self._size = (0, 0)
-
-    def __enter__(self) -> "Film":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.release()
-
-    def add(self, picture: npt.NDArray[np.uint8]) -> None:
-        """Add a picture (H, W, 3), RGB. Those of another size than the first are stretched."""
-        if self._writer is None:
-            self._size = picture.shape[1], picture.shape[0]
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._path), code, self._rate, self._size)
-            if not self._writer.isOpened():
-                raise DataError(f"cannot write {self._path}")
-        if (picture.shape[1], picture.shape[0]) != self._size:
-            picture = np.asarray(cv2.resize(picture, self._size), np.uint8)
-        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

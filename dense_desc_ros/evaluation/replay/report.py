@@ -21,7 +21,7 @@ from dense_desc_ros.evaluation.replay.answers import Answers, read_answers
 from dense_desc_ros.evaluation.replay.figures import JUMP, ReplayFigures, as_rows
 from dense_desc_ros.evaluation.replay.inputs import TruePixel, Truth
 from dense_desc_ros.evaluation.replay.measures import MEASURES, Measures
-from dense_desc_ros.evaluation.replay.outputs import FrameOutputs
+from dense_desc_ros.evaluation.replay.outputs import FILM, FrameOutputs
 from dense_desc_ros.evaluation.replay.pictures import Shown, choose_shown, frame_rate
 from dense_desc_ros.evaluation.replay.plots import (
     plot_coverage,
@@ -38,6 +38,7 @@ from dense_desc_ros.grasping.grasp import Grasp
 from dense_desc_ros.pictures import draw_answers
 
 RESULTS, PAGE = "results.json", "index.html"
+SHOWN_APART = "references", "notes", "latency_ms"  # of the results
 SHOWN_WIDTH = 480  # px of a picture in the page
 
 
@@ -193,7 +194,9 @@ def _render(
         "replay/report.html",
         title=f"Replay of {', '.join(bag.name for bag in config.bags)}",
         notes=results["notes"],
-        figures=[(k, _text(v)) for k, v in results.items() if k not in ("references", "notes")],
+        figures=[(key, _text(each)) for key, each in results.items() if key not in SHOWN_APART],
+        film=FILM,
+        latency=results["latency_ms"],
         columns=list(rows[0]),
         rows=[[_text(cell) for cell in row.values()] for row in rows],
         blocks="x".join(map(str, BLOCKS)),
