@@ -118,6 +118,8 @@ def test_numbers_and_times_are_those_of_the_whole_recording(tmp_path: Path) -> N
     bag = write_ros2(tmp_path / "bag", whole(FRAMES))
     with Recording(bag) as recording:
         some = list(recording.frames(Selection(0.1, 0.5, 2)))
+        expected = map(recording.expected, (ALL, Selection(0.1, 0.5, 2), Selection(9.0)))
+        assert list(expected) == [6, 2, 0]
         assert [(each.number, each.seconds) for each in some] == [(2, 0.2), (4, 0.4)]
         assert_same(some, FRAMES[2:5:2])
         (one,) = recording.frames(ALL, {3}.__contains__)

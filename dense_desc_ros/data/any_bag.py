@@ -26,6 +26,7 @@ class _Part(Protocol):
     topics: dict[str, str]
     counts: dict[str, int]
     start_ns: int
+    end_ns: int
 
     def messages(
         self, topics: Collection[str], stop_ns: int | None, start_ns: int
@@ -43,7 +44,7 @@ class AnyBag:
         path: of the bag.
         topics: name -> type, like "sensor_msgs/msg/Image".
         counts: name -> how many messages, for whole bags.
-        start_ns: when the first message was recorded.
+        start_ns, end_ns: when the first and the last message were recorded.
         is_whole: whether nothing was found missing so far.
         notes: what is unusual about the bag, and what of it could not be read.
 
@@ -67,6 +68,7 @@ class AnyBag:
             for topic, count in part.counts.items():
                 self.counts[topic] = self.counts.get(topic, 0) + count
         self.start_ns = min((part.start_ns for part in self._parts), default=0)
+        self.end_ns = max((part.end_ns for part in self._parts), default=0)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -169,7 +171,7 @@ class _Indexed:
         self._reader = reader
         self.topics = {each.topic: each.msgtype for each in reader.connections}
         self.counts = {name: info.msgcount for name, info in reader.topics.items()}
-        self.start_ns = reader.start_time
+        self.start_ns, self.end_ns = reader.start_time, reader.end_time - 1
 
     def messages(
         self, topics: Collection[str], stop_ns: int | None, start_ns: int
@@ -191,12 +193,13 @@ class _Scanned:
         self._path = path
         self.topics: dict[str, str] = {}
         self.counts: dict[str, int] = {}
-        self.start_ns = 2**63 - 1
+        self.start_ns, self.end_ns = 2**63 - 1, 0
         self.damage = ""
         try:
             for raw in scan(path):
                 self.topics[raw.topic] = raw.message_type
                 self.start_ns = min(self.start_ns, raw.stamp_ns)
+                self.end_ns = max(self.end_ns, raw.stamp_ns)
         except Exception as error:  # as above
             self.damage = _reason(error)
 

@@ -37,7 +37,7 @@ class IndexedRecording(Recording):
         cameras: dict[Any, Any] = {}
         found = []
         pairs = track(
-            self._pairs(ALL), f"Indexing {self.name}", self.expected, console=Console(stderr=True)
+            self._pairs(ALL), f"Indexing {self.name}", self.expected(), console=Console(stderr=True)
         )
         for number, (color, depth) in enumerate(pairs):
             info = color.message[1]

@@ -163,10 +163,14 @@ class Recording:
         """Whether nothing was found missing so far."""
         return self._bag.is_whole
 
-    @property
-    def expected(self) -> int | None:
-        """How many frames there are about, if the bag says so."""
-        return self._bag.counts.get(self.topics.color)
+    def expected(self, selection: Selection = ALL) -> int | None:
+        """How many frames of a selection there are about, if the bag tells how many it has."""
+        count = self._bag.counts.get(self.topics.color)
+        length = (self._bag.end_ns - self._bag.start_ns) / NANOSECONDS
+        if count is None or length <= 0:
+            return count
+        end = length if selection.end is None else min(selection.end, length)
+        return round(count * max(end - selection.start, 0) / length) // selection.every
 
     def frames(
         self, selection: Selection = ALL, wanted: Callable[[int], bool] = lambda _: True

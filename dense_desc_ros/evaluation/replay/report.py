@@ -124,7 +124,8 @@ def _answered(
         recording = config.open(bag)
         with read_ahead(recording, config.selection) as frames:
             text = f"Reporting {recording.name}"
-            for recorded in track(frames, text, recording.expected, console=Console(stderr=True)):
+            expected = recording.expected(config.selection)
+            for recorded in track(frames, text, expected, console=Console(stderr=True)):
                 answers = next(lines, None)
                 if answers is None or (answers.bag, answers.frame) != (number, recorded.number):
                     raise DataError(f"{path} is not of this recording: {bag}")

@@ -8,7 +8,7 @@ frames.jsonl  the answers for each frame, a line each, in order
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +94,12 @@ def replay(
         for number, bag in enumerate(config.bags):
             if last is not None and number < last.bag:
                 continue
-            done = last.frame if last is not None and last.bag == number else -1
+            done, left = -1, config.selection
+            if last is not None and last.bag == number:
+                done, left = last.frame, replace(config.selection, start=last.seconds)
             recording = config.open(bag)
             with read_ahead(recording, config.selection, done.__lt__) as frames:
-                for recorded in _with_progress(frames, recording, config.selection, done):
+                for recorded in _with_progress(frames, recording, left):
                     answers = Answers.of(number, recorded, pipeline.process(recorded.frame))
                     file.write(answers.to_line())
                     file.flush()
@@ -110,11 +112,10 @@ def replay(
 
 
 def _with_progress(
-    frames: Iterator[RecordedFrame], recording: Recording, selection: Selection, done: int
+    frames: Iterator[RecordedFrame], recording: Recording, selection: Selection
 ) -> Iterable[RecordedFrame]:
-    expected = recording.expected
-    total = None if expected is None else max(expected - done - 1, 0) // selection.every
-    return track(frames, f"Replaying {recording.name}", total, console=Console(stderr=True))
+    text, total = f"Replaying {recording.name}", recording.expected(selection)
+    return track(frames, text, total, console=Console(stderr=True))
 
 
 def _describe(model: DescriptorModel, config: ReplayConfig) -> dict[str, Any]:
