@@ -57,13 +57,13 @@ def vector_message(ros: Any, values: npt.ArrayLike) -> Any:
 
 def _grasp(ros: Any, grasp: Any, index: int, gripper: Gripper) -> list[Any]:
     header, color = grasp.pose.header, color_message(ros, grasp.name)
-    T_frame_grasp = pose_matrix(grasp.pose.pose)
+    R = pose_matrix(grasp.pose.pose)[:3, :3]
     behind = gripper.finger_length + gripper.palm_height
     boxes = gripper_boxes(gripper, grasp.opening_width)
     markers = []
     for part, box in enumerate(boxes):
         made = marker(ros, header, "gripper", len(boxes) * index + part, ros.Marker.CUBE)
-        made.pose = pose_message(ros, T_frame_grasp @ _translation(box.centre))
+        made.pose = _moved(ros, grasp.pose.pose, R @ box.centre)
         made.scale = vector_message(ros, box.size)
         made.color = color_message(ros, grasp.name, GRIPPER_ALPHA)
         markers.append(made)
@@ -74,13 +74,15 @@ def _grasp(ros: Any, grasp: Any, index: int, gripper: Gripper) -> list[Any]:
     arrow.scale, arrow.color = vector_message(ros, ARROW), color
 
     label = marker(ros, header, "label", index, ros.Marker.TEXT_VIEW_FACING)
-    label.pose = pose_message(ros, T_frame_grasp @ _translation((0, 0, -behind - LABEL)))
+    label.pose = _moved(ros, grasp.pose.pose, R @ (0, 0, -behind - LABEL))
     label.text = f"{grasp.name} ({grasp.method}) {grasp.score:.2f}"
     label.scale, label.color = vector_message(ros, (0, 0, LETTER)), color
     return [*markers, arrow, label]
 
 
-def _translation(values: npt.ArrayLike) -> npt.NDArray[np.floating]:
-    matrix = np.eye(4)
-    matrix[:3, 3] = values
-    return matrix
+def _moved(ros: Any, pose: Any, by: npt.ArrayLike) -> Any:
+    """A pose moved by a vector (3,) of the same frame."""
+    x, y, z = (float(value) for value in np.asarray(by))
+    at = pose.position
+    position = ros.Point(x=at.x + x, y=at.y + y, z=at.z + z)
+    return ros.Pose(position=position, orientation=pose.orientation)

@@ -63,10 +63,12 @@ def draw_gripper(
     lines = [*zip(corners, corners[1:], strict=False), ((0, 0, palm), (0, 0, back))]
     ends = np.array(lines, dtype=float) @ T_camera_grasp[:3, :3].T + T_camera_grasp[:3, 3]
     seen = [cut for start, end in ends if (cut := _in_front(start, end)) is not None]
+    if not seen:
+        return
+    pixels = np.rint(camera.project(np.array(seen)) * 2**SUBPIXEL_BITS).astype(int).tolist()
     scale = max(image.shape[1] / 640, 1.0)  # larger pictures get thicker lines
     for tint, thickness in ((BLACK, 4), (color, 2)):
-        for cut in seen:
-            start, end = np.rint(camera.project(cut) * 2**SUBPIXEL_BITS).astype(int).tolist()
+        for start, end in pixels:
             width = round(thickness * scale)
             cv2.line(image, start, end, tint, width, cv2.LINE_AA, SUBPIXEL_BITS)
 

@@ -51,12 +51,14 @@ class Film:
         """Add a picture (H, W, 3), RGB. Those of another size than the first are stretched."""
         height, width = picture.shape[:2]
         if self._size is None:
-            # The colours of two by two pixels are stored together.
+            # The colour of two by two pixels is stored once.
             self._size = self._stream.width, self._stream.height = width & ~1, height & ~1
         if (width, height) != self._size:
             picture = np.asarray(cv2.resize(picture, self._size), np.uint8)
+        # Four times as fast as libswscale, which would do it otherwise.
+        planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), np.uint8)
         with self._told():
-            self._file.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            self._file.mux(self._stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
