@@ -148,10 +148,10 @@ class RgbdFrame:
         self.camera.check_image_size(self.image)
         if not np.issubdtype(self.depth.dtype, np.floating):
             raise InvalidInputError(f"depth must be in metres as float, got {self.depth.dtype}")
-        depth = self.depth.astype(np.float32)
+        depth = self.depth.astype(np.float32, copy=False)
         invalid = (depth <= 0) | (depth == np.inf)  # NaN is neither
-        if invalid.any():  # hardly ever, and writing where some are takes longer than looking
-            depth[invalid] = np.nan
+        if invalid.any():  # hardly ever, and what is given is not written to
+            depth = np.where(invalid, np.float32(np.nan), depth)
         object.__setattr__(self, "depth", depth)
 
     def shrunk(self, largest_side: int) -> "RgbdFrame":

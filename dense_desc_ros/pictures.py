@@ -188,7 +188,8 @@ def _draw_label(picture: Picture, mark: Mark, taken: Sequence[Box]) -> Box:
         _inside(picture, Box(round(left), round(top), width, height))
         for left, top in _places_beside(mark.pixel, width, height, 11 * scale)
     ]
-    box = min(boxes, key=lambda box: sum(box.overlap(other) for other in taken))
+    free = (box for box in boxes if not any(box.overlap(other) for other in taken))
+    box = next(free, None) or min(boxes, key=lambda box: sum(map(box.overlap, taken)))
     darken(picture[box.top : box.top + height, box.left : box.left + width])
     stripe = picture[box.top : box.top + height, box.left : box.left + pad // 2 + 1]
     stripe[:] = mark.color

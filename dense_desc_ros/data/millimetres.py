@@ -12,7 +12,7 @@ def from_millimetres(millimetres: npt.NDArray[np.uint16]) -> npt.NDArray[np.floa
     """Metres as float32 with NaN where there is none, of any shape and byte order."""
     depth = millimetres.astype(np.float32)
     depth /= np.float32(1000)
-    depth[depth == 0] = np.nan
+    np.copyto(depth, np.nan, where=depth == 0)
     return depth
 
 
