@@ -1,15 +1,14 @@
 """BOP data sets: what is written comes back, those of others are read, broken ones are told."""
 
 import json
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import trimesh
+from full_disk import full_disk
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -241,17 +240,6 @@ def test_folders_that_are_no_data_set(data: Path) -> None:
     write_smaller(data)
     with pytest.raises(DataError, match=r"several splits \(small, train\)"):
         open_posed_frames(data)
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """Files cannot grow beyond `size` bytes: writing fails in the kernel, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_full_disk_leaves_nothing(tmp_path: Path) -> None:

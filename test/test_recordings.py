@@ -25,11 +25,14 @@ from bag_scene import (
     write_ros2,
     write_unindexed,
 )
+from full_disk import full_disk
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rosbags.typesys import Stores, get_typestore
 from scipy.optimize import linear_sum_assignment
 
 from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.data.bags import growing_bag
 from dense_desc_ros.data.camera_choice import CameraTopics
 from dense_desc_ros.data.pairing import LOOKAHEAD, Stamped, pair
 from dense_desc_ros.data.recordings import ALL, LeftOut, RecordedFrame, Recording, Selection
@@ -150,6 +153,23 @@ def test_of_a_bag_cut_short_what_is_there_is_read(tmp_path: Path, kind: str) -> 
     assert "only a part could be read" in note and file.name in note
     file.write_bytes(content[:100])
     assert str(bag) in refusal(bag)
+
+
+def test_a_recording_keeps_what_came_before_the_disk_was_full(tmp_path: Path) -> None:
+    frames, store = make_frames(200), get_typestore(Stores.ROS2_KILTED)
+    with (
+        full_disk(2_500_000),
+        pytest.raises(DataError, match="ends early, with what is there already: cannot write bag"),
+        growing_bag(tmp_path / "bag") as writer,
+    ):
+        connections: dict[str, Any] = {}
+        for topic, kind, recorded, fill in whole(frames):
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=store)
+            writer.write(connections[topic], recorded, store.serialize_cdr(fill(store), kind))
+    found, _, notes = read(tmp_path / "bag")
+    assert 100 < len(found) < 200 and any("only a part could be read" in each for each in notes)
+    assert_same(found, frames[: len(found)])
 
 
 def test_a_damaged_file_of_a_split_bag_leaves_the_others(tmp_path: Path) -> None:

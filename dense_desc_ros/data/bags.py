@@ -94,17 +94,37 @@ def new_bag(bag: Path) -> Iterator[Writer]:
     Raises:
         DataError: it exists already or cannot be written.
     """
-    if bag.exists():
-        raise DataError(f"{bag} exists already: remove it or choose another name")
-    try:
+    with _told(bag, "cannot write bag"):
         bag.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=bag.parent, prefix=f".{bag.name}.") as temporary:
             unfinished = Path(temporary) / bag.name  # rosbags names the file in it after the folder
             with Writer(unfinished, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
                 yield writer
             unfinished.rename(bag)
+
+
+@contextmanager
+def growing_bag(bag: Path) -> Iterator[Writer]:
+    """A rosbag2 (MCAP) of what cannot be had again: it keeps what could be written, a megabyte at a
+    time, when the disk is full or the process killed. `AnyBag` reads it as far as it goes.
+
+    Raises:
+        DataError: it exists already or cannot be written.
+    """
+    with _told(bag, "the recording ends early, with what is there already: cannot write bag"):
+        bag.parent.mkdir(parents=True, exist_ok=True)
+        with Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+            yield writer
+
+
+@contextmanager
+def _told(bag: Path, what: str) -> Iterator[None]:
+    if bag.exists():
+        raise DataError(f"{bag} exists already: remove it or choose another name")
+    try:
+        yield
     except (OSError, WriterError) as error:
-        raise DataError(f"cannot write bag {bag}: {error}") from error
+        raise DataError(f"{what} {bag}: {error}") from error
 
 
 def _write(frames: FrameFolder, writer: Writer, rate_hz: float, namespace: str, title: str) -> None:

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rosbags.rosbag2 import Writer
 
 from dense_desc_ros.data.bag_messages import interfaces_store
-from dense_desc_ros.data.bags import RELIABLE, new_bag
+from dense_desc_ros.data.bags import RELIABLE, growing_bag
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.nodes.player import comes_true, load_message_class, signals_as_interrupts
 from dense_desc_ros.nodes.shared_memory import make_room_for_images
@@ -31,7 +31,7 @@ def record_topics(topics: Sequence[str], bag: Path, seconds: float | None = None
 
     Args:
         topics: full names.
-        bag: the folder to make, a rosbag2 (MCAP); it appears when the recording has ended.
+        bag: the folder to make, a rosbag2 (MCAP), see `growing_bag`.
         seconds: how long; None: until Ctrl-C.
 
     Returns:
@@ -40,7 +40,7 @@ def record_topics(topics: Sequence[str], bag: Path, seconds: float | None = None
     Raises:
         InvalidInputError: no topics, a duration that is not positive, a topic that nobody
             publishes, or one whose type is unknown here.
-        DataError: the bag exists already or cannot be written.
+        DataError: the bag exists already, or cannot be written; it has what came before.
     """
     if not topics:
         raise InvalidInputError("no topics are named")
@@ -54,7 +54,7 @@ def record_topics(topics: Sequence[str], bag: Path, seconds: float | None = None
     ):
         node = Node("bag_recorder")
         kinds = _kinds(node, topics)
-        with new_bag(bag) as writer, suppress(KeyboardInterrupt):
+        with growing_bag(bag) as writer, suppress(KeyboardInterrupt):
             for topic, kind in kinds.items():
                 _subscribe(node, writer, topic, kind, counts)
             _spin(node, counts, seconds, bag.name)
