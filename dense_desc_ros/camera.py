@@ -114,7 +114,7 @@ class PinholeCamera:
 
 @dataclass(frozen=True, eq=False)
 class RgbdFrame:
-    """A colour image with the depth registered to it.
+    """A colour image with the depth registered to it. Arrays are taken as they are, not copied.
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
