@@ -4,20 +4,16 @@ Exit codes: 0 when told to stop by SIGINT or SIGTERM, 2 when it cannot start, wi
 standard error that says why.
 """
 
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
 from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.signals import install_signal_handlers, uninstall_signal_handlers
+from rclpy.executors import SingleThreadedExecutor
 
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
-from dense_desc_ros.nodes.process import initialise
+from dense_desc_ros.nodes.process import TURN, initialise, told_by_signals
 from dense_desc_ros.nodes.shared_memory import make_room_for_images
 from dense_desc_ros.waiting_threads import sleep_while_waiting
 
@@ -28,51 +24,21 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; ROS arguments as usual (--ros-args ...)."""
     sleep_while_waiting()
-    with _obeying_signals() as started:
+    node: DescriptorNode | None = None
+    with told_by_signals(lambda: node is None or node.is_configuring) as told:
         try:
             make_room_for_images()
             initialise(arguments)
             node = _load()
             if node.autostart and not node.start():
                 return 2  # the node has logged why
-            started(node)
-            _spin(node)
+            _spin(node, told)
         except (DenseDescError, ParameterException) as error:
             print(f"descriptor_node: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
         finally:
             rclpy.try_shutdown()
     return 0
-
-
-@contextmanager
-def _obeying_signals() -> Iterator[Callable[["DescriptorNode"], None]]:
-    """End the process at once on SIGINT and SIGTERM while it loads, and has nothing to lose.
-
-    Yields what is to be called with the node once it is started: from then on a signal ends the
-    executor, unless the node is being configured.
-
-    An exception would not do: raised within the import of torch it aborts the process.
-    """
-    node: DescriptorNode | None = None
-
-    def handle(*_: object) -> None:
-        if node is None or node.is_configuring:
-            os._exit(0)
-
-    def started(running: "DescriptorNode") -> None:
-        nonlocal node
-        install_signal_handlers()  # of rclpy, which wake the executor up and call the one above
-        node = running
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, handle) for number in numbers]
-    try:
-        yield started
-    finally:
-        uninstall_signal_handlers()
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _load() -> "DescriptorNode":
@@ -84,18 +50,15 @@ def _load() -> "DescriptorNode":
         raise InvalidInputError(f"cannot join the ROS graph: {error}") from error
 
 
-def _spin(node: "DescriptorNode") -> None:
+def _spin(node: "DescriptorNode", told: threading.Event) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        while rclpy.ok():
+        while not told.is_set():
             try:
-                executor.spin()
-            except ExternalShutdownException:
-                break
-            except Exception as error:
-                if rclpy.ok():  # else it is no wonder
-                    node.survive(error)
+                executor.spin_once(timeout_sec=TURN)
+            except Exception as error:  # such as a message that the middleware cannot deserialise
+                node.survive(error)
     finally:
         node.release()
 

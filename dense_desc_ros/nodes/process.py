@@ -1,8 +1,9 @@
 """What the processes of nodes have in common: their beginning, signals, and surviving messages."""
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rclpy
@@ -36,15 +37,28 @@ def initialise(arguments: list[str] | None) -> None:
 
 
 @contextmanager
-def told_by_signals() -> Iterator[threading.Event]:
+def told_by_signals(
+    has_nothing_to_lose: Callable[[], bool] = lambda: False,
+) -> Iterator[threading.Event]:
     """Set by SIGINT and SIGTERM, however often they come.
 
     Left to rclpy the first would cut all connections, also one that an arm is to be stopped by, and
-    the second, which launch sends when Ctrl-C has sent one already, would interrupt the ending.
+    the second, which launch sends when Ctrl-C has sent one already, would interrupt the ending. Nor
+    does its executor always wake up: it may go back to sleep before the context is shut down.
+
+    Args:
+        has_nothing_to_lose: while this is true a signal ends the process at once, which may be busy
+            for seconds. An exception would not do: raised within the import of torch it aborts.
     """
     told = threading.Event()
+
+    def tell(*_: object) -> None:
+        if has_nothing_to_lose():
+            os._exit(0)
+        told.set()
+
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: told.set()) for number in numbers]
+    before = [signal.signal(number, tell) for number in numbers]
     try:
         yield told
     finally:
