@@ -12,8 +12,9 @@ import numpy as np
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.evaluation.drawings import Picture
 
-# Without pictures that refer to later ones each is found by its number.
-ENCODER = {"preset": "veryfast", "crf": "23", "bf": "0"}
+# Without pictures that refer to later ones each is found by its number. One thread is as quick as
+# more, beside everything else that is done for a picture.
+ENCODER = {"preset": "veryfast", "crf": "23", "bf": "0", "threads": "1"}
 
 
 class Film:
