@@ -13,7 +13,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
-from dense_desc_ros.nodes.process import TURN, initialise, told_by_signals
+from dense_desc_ros.nodes.process import initialise, told_by_signals, turn
 from dense_desc_ros.nodes.shared_memory import make_room_for_images
 from dense_desc_ros.waiting_threads import sleep_while_waiting
 
@@ -55,10 +55,7 @@ def _spin(node: "DescriptorNode", told: threading.Event) -> None:
     executor.add_node(node)
     try:
         while not told.is_set():
-            try:
-                executor.spin_once(timeout_sec=TURN)
-            except Exception as error:  # such as a message that the middleware cannot deserialise
-                node.survive(error)
+            turn(executor, node.survive)
     finally:
         node.release()
 

@@ -23,6 +23,7 @@ from dense_desc_ros.nodes.parameter_changes import (
     watch_parameters,
 )
 from dense_desc_ros.nodes.parameters import NodeParameters
+from dense_desc_ros.nodes.process import log_refused
 from dense_desc_ros.nodes.results import ResultPublishers
 from dense_desc_ros.nodes.services import Services
 from dense_desc_ros.nodes.transforms import Transforms, transforms
@@ -108,7 +109,7 @@ class DescriptorNode(ManagedNode):
         Some middlewares raise for what they cannot deserialise.
         """
         if self.worker is None:
-            self.get_logger().error(f"message refused: {error!r}")
+            log_refused(self, error)
         else:
             self.worker.refuse("malformed", repr(error))
 

@@ -7,6 +7,7 @@ standard error that says why.
 import sys
 import threading
 import time
+from functools import partial
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -14,7 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.nodes.pick_server import NODE_NAME, PickNode
-from dense_desc_ros.nodes.process import initialise, told_by_signals, turn
+from dense_desc_ros.nodes.process import initialise, log_refused, told_by_signals, turn
 
 LAST_WORDS = 0.5  # s that the result of a pick has to leave the process
 STOPPING = 10.0  # s that the arm has to stop
@@ -37,16 +38,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _spin(node: PickNode, told: threading.Event) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    survive = partial(log_refused, node)
     try:
         while not told.is_set():
-            turn(executor, node)
+            turn(executor, survive)
         node.halt()
         end = time.monotonic() + STOPPING
         while node.is_picking and time.monotonic() < end:
-            turn(executor, node)
+            turn(executor, survive)
         end = time.monotonic() + LAST_WORDS
         while time.monotonic() < end:
-            turn(executor, node)
+            turn(executor, survive)
     finally:
         executor.shutdown()
         node.release()

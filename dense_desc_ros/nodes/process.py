@@ -66,9 +66,14 @@ def told_by_signals(
             signal.signal(number, handler)
 
 
-def turn(executor: Executor, node: Node) -> None:
-    """Do what is to be done next, or nothing for TURN; the node survives whatever that raises."""
+def turn(executor: Executor, survive: Callable[[Exception], None]) -> None:
+    """Do what is to be done next, or nothing for TURN; `survive` is told whatever that raises."""
     try:
         executor.spin_once(timeout_sec=TURN)
     except Exception as error:  # such as a message that the middleware cannot deserialise
-        node.get_logger().error(f"message refused: {error!r}")
+        survive(error)
+
+
+def log_refused(node: Node, error: Exception) -> None:
+    """Survive a message by logging why it was refused."""
+    node.get_logger().error(f"message refused: {error!r}")

@@ -24,7 +24,7 @@ from dense_desc_ros.nodes.cell_loop import CellLoop
 from dense_desc_ros.nodes.cell_topics import CellTopics
 from dense_desc_ros.nodes.conversions import pose_matrix
 from dense_desc_ros.nodes.declaring import declare
-from dense_desc_ros.nodes.process import initialise, told_by_signals, turn
+from dense_desc_ros.nodes.process import initialise, log_refused, told_by_signals, turn
 from dense_desc_ros.nodes.shared_memory import make_room_for_images
 from dense_desc_ros.nodes.sim_cell_parameters import CellParameters
 from dense_desc_ros.picking.arm import ArmError, ArmFailure, GripperState
@@ -229,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
                 executor = MultiThreadedExecutor(THREADS)
                 executor.add_node(node)
                 while not told.is_set():
-                    turn(executor, node)
+                    turn(executor, partial(log_refused, node))
         except (DenseDescError, ParameterException) as error:
             print(f"{NODE_NAME}: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
