@@ -12,12 +12,14 @@ from scipy.spatial.transform import Rotation
 from torch.utils.data import default_collate
 
 from dense_desc_ros.camera import PinholeCamera
-from dense_desc_ros.data.augmentation import change_colours
+from dense_desc_ros.data.colours import change_colours
 from dense_desc_ros.data.correspondences import by_geometry
 from dense_desc_ros.data.posed import PosedFrame
 from dense_desc_ros.data.twin_augmentation import (
     TwinAugmentationConfig,
     augment,
+    middle_of,
+    plan_view,
     replace_background,
     turned_camera,
     warp,
@@ -133,15 +135,18 @@ def test_augmented_twins_still_correspond():
     np.testing.assert_allclose(found[visible], truth[inside][visible], atol=1.5)
 
 
-@pytest.mark.parametrize("kind", ["random_images", "noise", "masked", None])
+@pytest.mark.parametrize("kind", ["random_images", "noise", "masked", "own"])
 def test_backgrounds_change_and_objects_do_not(kind):
     frame = posed_frame((0.02, 0.0, 0.4))
     shares = dict.fromkeys(("random_images", "noise", "masked"), 0.0)
-    config = TwinAugmentationConfig(**(shares | ({kind: 1.0} if kind else {})))
-    image = replace_background(frame.image, frame.mask, config, [], np.random.default_rng(0))
+    config = TwinAugmentationConfig(**(shares | ({} if kind == "own" else {kind: 1.0})))
+    rng = np.random.default_rng(0)
+    plan = plan_view(CAMERA, middle_of(frame.mask), (96, 128), 1.0, config, rng)
+    assert plan.background == kind
+    image = replace_background(frame.image, frame.mask, kind, [], rng)
     np.testing.assert_array_equal(image[frame.mask], frame.image[frame.mask])
     background = image[~frame.mask]
-    assert (background == 20).all() == (kind is None)
+    assert (background == 20).all() == (kind == "own")
     assert (background == 0).all() == (kind == "masked")
 
 
@@ -176,8 +181,8 @@ def test_pairs_see_an_object_from_one_side_at_first_and_from_any_two_later(monke
 
 @pytest.mark.parametrize("other_instances", [0.0, 1.0])
 def test_corresponding_pixels_show_the_same_place(other_instances, monkeypatch):
-    name = "dense_desc_ros.data.twin_augmentation.change_colours"
-    monkeypatch.setattr(name, lambda image, rng: image)
+    name = "dense_desc_ros.data.twin_augmentation.apply_colour_change"
+    monkeypatch.setattr(name, lambda image, change, rng: image)
     twins = TwinsConfig("memory", crop=(96, 128), other_instances=other_instances)
     pairs = TwinPairs(Tiles(objects=2), [], configuration(twins=twins, **NTXENT), 50, 10)
     alike = []
@@ -243,11 +248,11 @@ def test_steps_by_keypoints_make_twin_views_agree():
 def test_colours_change_step_by_step_as_one_matrix_says(seed, colour):
     changed = change_colours(np.full((48, 64, 3), colour, np.uint8), np.random.default_rng(seed))
     rng = np.random.default_rng(seed)
-    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.7, 1.3)
+    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.6, 1.4)
     grey = np.dot(colour, [0.299, 0.587, 0.114])
     expected = grey + saturation * (np.array(colour) - grey)
-    expected = (expected - 128) * rng.uniform(0.75, 1.25) + 128 + rng.uniform(-25, 25)
-    expected *= rng.uniform(0.92, 1.08, 3)
+    expected = (expected - 128) * rng.uniform(0.65, 1.35) + 128 + rng.uniform(-35, 35)
+    expected *= rng.uniform(0.88, 1.12, 3)
     # Blurring leaves one colour alone, and noise its mean, where it is not cut off.
     unclipped = (expected > 40) & (expected < 215)
     found = changed.reshape(-1, 3).mean(axis=0)

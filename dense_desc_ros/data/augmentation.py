@@ -12,15 +12,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dense_desc_ros.data.colours import Image, change_colours
 from dense_desc_ros.errors import DataError
 
-GREY = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 ATTEMPTS = 100
 BEYOND = (-1e3,)  # rarity beyond a picture: negative, however little of it is interpolated
 LAB_BINS, FREQUENT = [8, 64, 64], 0.08  # of the most frequent colour's frequency
 COMMON_WEIGHT = 0.05  # how often common colours are looked at, beside 1 for the rarest
 
-Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.floating]
 
 
@@ -264,19 +263,3 @@ def _replace(
     """Put a piece of `source` into `image` where the mask says, and mark that as not visible."""
     image[where] = cut_piece(source, visible.shape, rng)[where]
     visible[where] = False
-
-
-def change_colours(image: Image, rng: np.random.Generator) -> Image:
-    """Brightness, contrast, saturation and tint; sometimes grey, blurred, noisy."""
-    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.7, 1.3)
-    contrast, brightness = rng.uniform(0.75, 1.25), rng.uniform(-25, 25)
-    tint = rng.uniform(0.92, 1.08, 3)
-    linear = contrast * (saturation * np.eye(3) + (1 - saturation) * GREY) * tint[:, None]
-    offset = (128 * (1 - contrast) + brightness) * tint
-    changed = cv2.transform(image, np.column_stack([linear, offset]))  # rounds and saturates
-    if rng.random() < 0.3:
-        changed = cv2.GaussianBlur(changed, (0, 0), rng.uniform(0.4, 1.5))
-    if rng.random() < 0.3:
-        noise = rng.uniform(2, 10) * rng.standard_normal(image.shape, np.float32)
-        changed = cv2.add(changed, noise, dtype=cv2.CV_8U)
-    return np.asarray(changed, np.uint8)

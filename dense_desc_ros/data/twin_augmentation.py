@@ -10,19 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera
-from dense_desc_ros.data.augmentation import Image, Picture, change_colours, cut_piece
+from dense_desc_ros.data.augmentation import Picture, cut_piece
+from dense_desc_ros.data.colours import (
+    ColourChange,
+    Image,
+    apply_colour_change,
+    draw_colour_change,
+)
 from dense_desc_ros.data.images import read_image
 from dense_desc_ros.data.posed import PosedFrame
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.sim.textures import blend, noise
 
 SHAPES = 12  # in a drawn background
+BACKGROUNDS = ("random_images", "noise", "masked", "own")
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,54 @@ class TwinAugmentationConfig:
         )
 
 
+class ViewPlan(NamedTuple):
+    """How a view is made of a frame, before a pixel of it is touched.
+
+    `camera` sees the view and has the pose `T_camera_view` (4, 4): see `turned_camera`; `zoom` is
+    pixels of the view to a pixel of the frame; `background` what is put behind the object, one of
+    BACKGROUNDS; `colours` how these change.
+    """
+
+    camera: PinholeCamera
+    T_camera_view: FloatArray
+    zoom: float
+    background: str
+    colours: ColourChange
+
+
+def plan_view(
+    camera: PinholeCamera,
+    middle: FloatArray,
+    size: tuple[int, int],
+    scale: float,
+    config: TwinAugmentationConfig,
+    rng: np.random.Generator,
+) -> ViewPlan:
+    """A random view of a frame's object.
+
+    Args:
+        camera: of the frame.
+        middle: (u, v) of the object in it, see `middle_of`.
+        size: (height, width) of the view, pixels.
+        scale: pixels of the view to a pixel of the frame, before zoom.
+        config: how views differ.
+        rng: source of all randomness.
+    """
+    zoom = scale * float(np.exp(rng.uniform(-1, 1) * np.log(config.zoom)))
+    shift = rng.uniform(-config.shift, config.shift, 2) * size[::-1]
+    angle = float(rng.uniform(-config.rotation, config.rotation))
+    seen = turned_camera(camera, size, middle, shift, zoom, angle)
+    shares = config.random_images, config.noise, config.masked
+    kind = int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))
+    return ViewPlan(*seen, zoom, BACKGROUNDS[kind], draw_colour_change(rng))
+
+
+def middle_of(mask: npt.NDArray[np.bool_]) -> FloatArray:
+    """The middle (u, v) of what a mask (H, W) that is not empty shows, border to border."""
+    rows, columns = np.nonzero(mask)
+    return np.array([columns.min() + columns.max(), rows.min() + rows.max()]) / 2
+
+
 def augment(
     frame: PosedFrame,
     size: tuple[int, int],
@@ -81,20 +137,13 @@ def augment(
 
     Args:
         frame: whose mask must not be empty.
-        size: (height, width) of the view, pixels.
-        scale: pixels of the view to a pixel of the frame, before zoom.
-        config: how views differ.
+        size, scale, config, rng: see `plan_view`.
         backgrounds: pictures to choose other backgrounds from; drawn ones if there are none.
-        rng: source of all randomness.
     """
-    rows, columns = np.nonzero(frame.mask)
-    middle = np.array([columns.min() + columns.max(), rows.min() + rows.max()]) / 2
-    zoom = scale * float(np.exp(rng.uniform(-1, 1) * np.log(config.zoom)))
-    shift = rng.uniform(-config.shift, config.shift, 2) * size[::-1]
-    angle = float(rng.uniform(-config.rotation, config.rotation))
-    view = warp(frame, *turned_camera(frame.camera, size, middle, shift, zoom, angle))
-    image = replace_background(view.image, view.mask, config, backgrounds, rng)
-    return replace(view, image=change_colours(image, rng))
+    plan = plan_view(frame.camera, middle_of(frame.mask), size, scale, config, rng)
+    view = warp(frame, plan.camera, plan.T_camera_view)
+    image = replace_background(view.image, view.mask, plan.background, backgrounds, rng)
+    return replace(view, image=apply_colour_change(image, plan.colours, rng))
 
 
 def turned_camera(
@@ -127,14 +176,21 @@ def turned_camera(
     return PinholeCamera(fx, fy, float(cx), float(cy), width, height), T_camera_view
 
 
+def view_to_frame(
+    frame_camera: PinholeCamera, view_camera: PinholeCamera, T_camera_view: FloatArray
+) -> FloatArray:
+    """The matrix (3, 3) that maps a view's pixels (u, v, 1) to the frame's; affine, since the view
+    is turned about the optical axis only."""
+    return frame_camera.matrix @ T_camera_view[:3, :3] @ np.linalg.inv(view_camera.matrix)
+
+
 def warp(frame: PosedFrame, camera: PinholeCamera, T_camera_view: FloatArray) -> PosedFrame:
     """The frame as another camera at the same place sees it, turned about the optical axis only.
 
     What the picture does not show is black and no object.
     """
-    homography = camera.matrix @ T_camera_view[:3, :3].T @ np.linalg.inv(frame.camera.matrix)
+    affine = np.linalg.inv(view_to_frame(frame.camera, camera, T_camera_view))[:2]
     size = camera.width, camera.height
-    affine = homography[:2]
 
     def nearest(layer: npt.NDArray, border: float) -> npt.NDArray:
         flags, borders = cv2.INTER_NEAREST, (border,) * 4
@@ -155,21 +211,19 @@ def warp(frame: PosedFrame, camera: PinholeCamera, T_camera_view: FloatArray) ->
 def replace_background(
     image: Image,
     mask: npt.NDArray[np.bool_],
-    config: TwinAugmentationConfig,
+    kind: str,
     backgrounds: Sequence[Path],
     rng: np.random.Generator,
 ) -> Image:
-    """The image (H, W, 3) with, by chance, other pixels off the mask (H, W)."""
-    shares = config.random_images, config.noise, config.masked
-    kind = int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))
-    if kind == 0:
-        other = _background(image.shape[:2], backgrounds, rng)
-    elif kind == 1:
-        other = rng.integers(0, 256, image.shape, dtype=np.uint8)
-    elif kind == 2:
-        other = np.zeros_like(image)
-    else:
+    """The image (H, W, 3) with other pixels off the mask (H, W), of a kind of BACKGROUNDS."""
+    if kind == "own":
         return image
+    if kind == "random_images":
+        other = _background(image.shape[:2], backgrounds, rng)
+    elif kind == "noise":
+        other = rng.integers(0, 256, image.shape, dtype=np.uint8)
+    else:
+        other = np.zeros_like(image)
     return np.where(mask[..., None], image, other)
 
 

@@ -59,6 +59,8 @@ class TwinsConfig:
             canonical surface coordinates.
         backgrounds: folder of pictures to put behind objects; drawn ones if not given.
         augmentation: how views differ from the data set's pictures.
+        on_device: hold all frames in the memory of the device that trains and make views there, in
+            batches: for GPUs, which otherwise wait for views. Backgrounds are drawn ones.
     """
 
     path: str
@@ -67,9 +69,12 @@ class TwinsConfig:
     other_instances: float = 0.0
     backgrounds: str | None = None
     augmentation: TwinAugmentationConfig = TwinAugmentationConfig()
+    on_device: bool = False
 
     def __post_init__(self) -> None:
         _check_crop(self.crop)
+        if self.on_device and self.backgrounds:
+            raise InvalidInputError("backgrounds are only for on_device: false")
         if not 0 < self.scale <= 4:
             raise InvalidInputError(f"scale {self.scale} is not in (0, 4]")
         if not 0 <= self.other_instances <= 1:

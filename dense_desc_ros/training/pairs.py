@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dense_desc_ros.data.augmentation import Image, Picture, sample_pair, with_rarity
+from dense_desc_ros.data.augmentation import Picture, sample_pair, with_rarity
+from dense_desc_ros.data.colours import Image
 from dense_desc_ros.data.images import read_image
 from dense_desc_ros.training.config import TrainingConfig
 

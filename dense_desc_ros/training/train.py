@@ -19,7 +19,7 @@ from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError, WeightsError
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.config import TrainingConfig
-from dense_desc_ros.training.data import EPOCH_STEPS, TrainingData
+from dense_desc_ros.training.data import TrainingData, epoch_steps
 from dense_desc_ros.training.module import VALIDATION_METRIC, DescriptorTraining
 from dense_desc_ros.training.pictures import TensorBoardPictures
 from dense_desc_ros.training.waiting import DataClock
@@ -183,7 +183,7 @@ def _checkpoint(path: Path, **options: Any) -> ModelCheckpoint:
 
 
 def _epochs_between_validations(config: TrainingConfig) -> int:
-    return max(round(config.validation.every / EPOCH_STEPS), 1) if config.validation else 1
+    return max(round(config.validation.every / epoch_steps(config)), 1) if config.validation else 1
 
 
 def _take_best(network: DescriptorNetwork, checkpoint: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -15,7 +14,8 @@ from dense_desc_ros.data.posed import PosedFrame, PosedFrames
 from dense_desc_ros.data.twin_augmentation import augment
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.training.config import TrainingConfig
-from dense_desc_ros.training.pairs import as_images, progress, strength
+from dense_desc_ros.training.frame_choice import FrameChoice
+from dense_desc_ros.training.pairs import as_images, strength
 
 ATTEMPTS = 50
 SMALLEST_MASK = 0.002  # of a view's pixels
@@ -56,11 +56,7 @@ class TwinPairs(Dataset):
         self.frames, self.backgrounds = frames, backgrounds
         self.config, self.twins = config, config.twins
         self.first, self.length = first, length
-        self.objects = [views for views in frames.groups.values() if len(views) > 1]
-        if not self.objects:
-            raise DataError(f"{self.twins.path} shows no object in two frames")
-        if self.twins.other_instances and len(self.objects) < 2:
-            raise DataError(f"{self.twins.path} shows only one instance, but others are wanted")
+        self.choice = FrameChoice(frames, config)
 
     def __len__(self) -> int:
         return self.length
@@ -78,8 +74,7 @@ class TwinPairs(Dataset):
         )
 
     def _draw(self, number: int, rng: np.random.Generator) -> dict[str, Tensor] | None:
-        canonical = rng.random() < self.twins.other_instances
-        chosen = self._two_frames(number, canonical, rng)
+        *chosen, canonical = self.choice.draw(number, rng)
         a, b = (self._view(index, number, rng) for index in chosen)
         if min(a.mask.mean(), b.mask.mean()) < SMALLEST_MASK:
             return None
@@ -99,22 +94,6 @@ class TwinPairs(Dataset):
                 return None
             item["pixels"] = pixels
         return item
-
-    def _two_frames(
-        self, number: int, other_instance: bool, rng: np.random.Generator
-    ) -> tuple[int, int]:
-        """Frames that see their objects from about the same side at first, later from any two.
-
-        From scratch, pairs of any two sides teach next to nothing for a long time.
-        """
-        objects = rng.permutation(len(self.objects))
-        a = int(rng.choice(self.objects[objects[0]]))
-        others = self.objects[objects[1 if other_instance else 0]]
-        rotations = [self.frames.T_object_camera[i][:3, :3] for i in others]
-        from_a = Rotation.from_matrix(self.frames.T_object_camera[a][:3, :3]).inv()
-        angles = (from_a * Rotation.from_matrix(rotations)).magnitude()
-        limit = max(np.pi * progress(number, self.config), angles.min())
-        return a, others[rng.choice(np.flatnonzero(angles <= limit + 1e-6))]
 
     def _view(self, index: int, number: int, rng: np.random.Generator) -> PosedFrame:
         frame, twins = self.frames[index], self.twins
