@@ -154,6 +154,11 @@ class RgbdFrame:
             depth = np.where(invalid, np.float32(np.nan), depth)
         object.__setattr__(self, "depth", depth)
 
+    @property
+    def depth_coverage(self) -> float:
+        """The share of pixels that have a depth."""
+        return np.count_nonzero(self.depth == self.depth) / self.depth.size  # NaN is not itself
+
     def shrunk(self, largest_side: int) -> "RgbdFrame":
         """The frame with its larger side of that many pixels, or itself if it has no more.
 

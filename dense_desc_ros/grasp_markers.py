@@ -56,7 +56,8 @@ def vector_message(ros: Any, values: npt.ArrayLike) -> Any:
 
 
 def _grasp(ros: Any, grasp: Any, index: int, gripper: Gripper) -> list[Any]:
-    header, color = grasp.pose.header, color_message(ros, grasp.name)
+    header = grasp.pose.header
+    color, clear = (color_message(ros, grasp.name, alpha) for alpha in (1.0, GRIPPER_ALPHA))
     R = pose_matrix(grasp.pose.pose)[:3, :3]
     behind = gripper.finger_length + gripper.palm_height
     boxes = gripper_boxes(gripper, grasp.opening_width)
@@ -65,7 +66,7 @@ def _grasp(ros: Any, grasp: Any, index: int, gripper: Gripper) -> list[Any]:
         made = marker(ros, header, "gripper", len(boxes) * index + part, ros.Marker.CUBE)
         made.pose = _moved(ros, grasp.pose.pose, R @ box.centre)
         made.scale = vector_message(ros, box.size)
-        made.color = color_message(ros, grasp.name, GRIPPER_ALPHA)
+        made.color = clear
         markers.append(made)
 
     arrow = marker(ros, header, "approach", index, ros.Marker.ARROW)

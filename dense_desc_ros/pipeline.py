@@ -26,11 +26,17 @@ from dense_desc_ros.references import Reference, check_name
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds spent on the bare network forward, on finding poses, and on grasps at them."""
+    """Seconds spent from pixels to the network's input, on the bare network forward, on finding
+    poses, and on grasps at them; and on all of that."""
 
+    preprocess: float = 0.0
     forward: float = 0.0
     matching: float = 0.0
     grasp: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.preprocess + self.forward + self.matching + self.grasp
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +77,16 @@ class GraspPipeline:
             frame: what is seen.
             T_base_camera: (4, 4) pose of the camera in a frame whose z is up, if known.
         """
-        pixels = self.model.preprocess(frame.image)
         start = time.perf_counter()
+        pixels = self.model.preprocess(frame.image)
+        preprocessed = time.perf_counter()
         features = self.model.forward(pixels)
         if features.is_cuda:  # which has only been told what to do
             torch.cuda.synchronize(features.device)
-        forward = time.perf_counter() - start
+        described = Timings(preprocessed - start, time.perf_counter() - preprocessed)
         descriptors = self.model.wrap(features, frame.image)
         steady = self.settings.steady
-        return self._find(frame, descriptors, list(self.store), T_base_camera, forward, steady)
+        return self._find(frame, descriptors, list(self.store), T_base_camera, described, steady)
 
     def find(
         self,
@@ -152,7 +159,7 @@ class GraspPipeline:
         descriptors: DescriptorMap,
         references: Sequence[Reference],
         T_base_camera: FloatArray | None,
-        forward: float = 0.0,
+        described: Timings = Timings(),
         steady: bool = False,
     ) -> FrameResult:
         start = time.perf_counter()
@@ -175,7 +182,8 @@ class GraspPipeline:
             grasps += sorted(accepted, key=lambda grasp: -grasp.score)
             if not accepted:
                 refusals += [answer for answer in answers if isinstance(answer, Refusal)][:1]
-        timings = Timings(forward, matched - start, time.perf_counter() - matched)
+        matching, grasp = matched - start, time.perf_counter() - matched
+        timings = replace(described, matching=matching, grasp=grasp)
         return FrameResult(frame, descriptors, grasps, refusals, timings)
 
     def _poses(

@@ -101,8 +101,7 @@ def benchmark_grasp(
                 sightings = [_sighting(truth, name, found) for name, truth in truths.items()]
                 result.sightings[condition, method] += sightings
                 if (condition, method) == (MAIN, "auto"):
-                    took = found.timings.matching + found.timings.grasp
-                    result.seconds.append(took / len(points))
+                    result.seconds.append(found.timings.total / len(points))
                     _add_examples(result.examples, picture, points, sightings)
             if condition == MAIN and len(timed) < PICTURES:
                 timed.append(picture)

@@ -68,10 +68,7 @@ def benchmark_replay(
             replayed = time.perf_counter()
             results = write_replay_report(config, folder / "out", store.names(), {}, {})
             reported = time.perf_counter()
-        pipeline = sum(
-            each.timings.forward + each.timings.matching + each.timings.grasp
-            for each in read_answers(folder / "out" / FRAMES)
-        )
+        pipeline = sum(each.timings.total for each in read_answers(folder / "out" / FRAMES))
     found = [each["found_rate"] for each in results["references"].values()]
     return {
         "frames": results["frames"],

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-import numpy as np
 from rclpy.node import Node
 
 from dense_desc_ros.camera import FloatArray, RgbdFrame
@@ -174,7 +173,7 @@ class FrameWorker:
                 grasp=result.timings.grasp,
                 total=end - messages.arrived,
             ),
-            invalid_depth=float(np.isnan(frame.depth).mean()),
+            invalid_depth=1 - frame.depth_coverage,
         )
         self._results.publish_pictures(result)
         self._views.publish(result, grasps, pose, self.pipeline)

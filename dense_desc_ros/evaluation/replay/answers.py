@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Answers:
             recorded.number,
             recorded.frame.stamp_ns,
             recorded.seconds,
-            float(np.isfinite(recorded.frame.depth).mean()),
+            recorded.frame.depth_coverage,
             result.grasps,
             result.refusals,
             result.timings,
@@ -53,9 +53,11 @@ class Answers:
 
     def to_line(self) -> str:
         """One line of JSON, exact; what is NaN becomes null."""
-        values = asdict(self)
-        for grasp in values["grasps"]:
-            del grasp["around"]  # much, and known from the reference and the pose
+        values = vars(self) | {
+            "grasps": [_without_around(grasp) for grasp in self.grasps],
+            "refusals": [vars(refusal) for refusal in self.refusals],
+            "timings": vars(self.timings),
+        }
         return json.dumps(_plain(values), allow_nan=False) + "\n"
 
     @classmethod
@@ -108,6 +110,13 @@ def cut_unfinished(path: Path) -> Answers | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"cannot go on with {path}: {error}") from error
     return last
+
+
+def _without_around(grasp: Grasp) -> dict[str, Any]:
+    """Its fields; the points around are many, and known from the reference and the pose."""
+    fields = vars(grasp) | {"found": vars(grasp.found)}
+    del fields["around"]
+    return fields
 
 
 def _grasp(values: dict[str, Any]) -> Grasp:

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.spatial.transform import Rotation
@@ -67,12 +68,14 @@ class GraspTables:
 
 
 def _rows(answers: Answers) -> list[tuple[Any, ...]]:
+    if not answers.grasps:
+        return []
     rows = []
-    for grasp in answers.grasps:
-        pose = grasp.T_camera_grasp
+    rotations = np.stack([grasp.T_camera_grasp[:3, :3] for grasp in answers.grasps])
+    quaternions = Rotation.from_matrix(rotations).as_quat()
+    for grasp, quaternion in zip(answers.grasps, quaternions, strict=True):
         numbers = (
-            *(grasp.score, *grasp.pixel, *pose[:3, 3]),
-            *Rotation.from_matrix(pose[:3, :3]).as_quat(),
+            *(grasp.score, *grasp.pixel, *grasp.T_camera_grasp[:3, 3], *quaternion),
             *(grasp.opening_width, *grasp.point),
         )
         rows.append(
