@@ -61,8 +61,8 @@ import sys
 from pathlib import Path
 from test_strategies import TINY
 from dense_desc_ros.evaluation.benchmark_strategies import benchmark_strategies
-from dense_desc_ros.training import data, train
-data.EPOCH_STEPS = train.EPOCH_STEPS = 5
+from dense_desc_ros.training import data
+data.EPOCH_STEPS = 5
 benchmark_strategies(Path(sys.argv[1]), TINY, ["ntxent"], True, workers=0, device="cpu")
 """
 

@@ -46,13 +46,13 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def short_epochs(monkeypatch):
-    for module in ("data", "train"):
-        monkeypatch.setattr(f"dense_desc_ros.training.{module}.EPOCH_STEPS", 2)
+    for name in ("EPOCH_STEPS", "EPOCH_STEPS_ON_DEVICE"):
+        monkeypatch.setattr(f"dense_desc_ros.training.data.{name}", 2)
 
 
-def small_run(data, steps):
+def small_run(data, steps, on_device=False):
     return TrainingConfig(
-        twins=TwinsConfig(str(data), crop=(64, 96)),
+        twins=TwinsConfig(str(data), crop=(64, 96), on_device=on_device),
         keypoint=KeypointConfig(),
         network=NetworkConfig("resnet18", 32, 8, keypoints=4),
         optimisation=OptimisationConfig(steps, 1),
@@ -68,14 +68,15 @@ TRAIN_IN_SHORT_EPOCHS = """
 import sys
 from pathlib import Path
 from dense_desc_ros.training import data, train
-data.EPOCH_STEPS = train.EPOCH_STEPS = 2
+data.EPOCH_STEPS = data.EPOCH_STEPS_ON_DEVICE = 2
 config = train.TrainingConfig.load(Path(sys.argv[1]))
 train.train(config, Path(sys.argv[2]), workers=0, device="cpu")
 """
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(data, tmp_path):
-    config = small_run(data, steps=12)
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_killed_run_ends_as_if_it_had_not_been(data, tmp_path, on_device):
+    config = small_run(data, 12, on_device)
     whole = train(config, tmp_path / "whole", workers=0, device="cpu")
 
     run = tmp_path / "killed"

@@ -130,7 +130,9 @@ def benchmark_replay(
 @benchmark.command("strategies")
 def benchmark_strategies(
     out: Annotated[Path, typer.Option(help="Folder of data, runs and results.")],
-    size: Annotated[str, typer.Option(help="cpu (hours on two cores) or gpu.")] = "cpu",
+    size: Annotated[
+        str, typer.Option(help="cpu (hours on two cores) or gpu (more of all).")
+    ] = "cpu",
     only: Annotated[
         list[str] | None,
         typer.Option(help="A strategy, as the table names it; repeatable.", show_default="all"),

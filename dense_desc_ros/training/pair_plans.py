@@ -31,7 +31,7 @@ class PairPlans(Dataset):
     numbers; `view_to_frame` (2, 3, 3) maps pixels; `zoom` (2,) pixels of a view to one of its
     frame; `intrinsics` (2, 3, 3); `T_object_camera` (2, 4, 4); `background` (2,), an index of
     BACKGROUNDS; `colours` (2, 3, 4), `blur` (2,) and `noise` (2,), see `ColourChange`;
-    `other_instance`, a bool; and the `number` of the pair.
+    `other_instance`, a bool; and the `number` of the plan.
 
     Args:
         frames: the data set.
@@ -63,10 +63,11 @@ class PairPlans(Dataset):
         return round(self.length * self.spare)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        number = self.first + int(index / self.spare)
-        rng = np.random.default_rng((self.config.seed, number, index))
-        *chosen, other_instance = self.choice.draw(number, rng)
-        augmentation = self.twins.augmentation.at_strength(strength(number, self.config))
+        number = round(self.first * self.spare) + index
+        rng = np.random.default_rng((self.config.seed, number))
+        pair = int(number / self.spare)
+        *chosen, other_instance = self.choice.draw(pair, rng)
+        augmentation = self.twins.augmentation.at_strength(strength(pair, self.config))
         views = [self._plan(index, augmentation, rng) for index in chosen]
         stacked = {
             name: torch.from_numpy(np.stack([view[name] for view in views])) for name in views[0]

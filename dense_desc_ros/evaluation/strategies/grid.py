@@ -49,6 +49,8 @@ class Size:
         dims: D, lengths of descriptors.
         seeds: trainings at `seeds_dim`; of the other dims there is one.
         pairs: of pictures, in each evaluation.
+        on_device: make views there, see `TwinsConfig`.
+        precision: of the trainings.
     """
 
     picture: tuple[int, int]
@@ -65,6 +67,8 @@ class Size:
     seeds: int
     seeds_dim: int
     pairs: int
+    on_device: bool = False
+    precision: str = "32-true"
 
 
 SIZES = {
@@ -85,21 +89,24 @@ SIZES = {
         seeds_dim=16,
         pairs=40,
     ),
+    # To the network as 640x480 at stride 8.
     "gpu": Size(
-        picture=(640, 480),
-        instances=100,
-        views=100,
+        picture=(320, 240),
+        instances=50,
+        views=60,
         test_views=10,
-        crop=(256, 384),
-        backbone="resnet34",
-        output_stride=8,
-        keypoints=128,
-        steps=10_000,
-        batch_size=8,
-        dims=(3, 8, 16, 32, 64, 128),
+        crop=(128, 192),
+        backbone="resnet18",
+        output_stride=4,
+        keypoints=64,
+        steps=1500,
+        batch_size=32,
+        dims=(3, 16, 64),
         seeds=3,
         seeds_dim=16,
-        pairs=100,
+        pairs=60,
+        on_device=True,
+        precision="bf16-mixed",
     ),
 }
 
@@ -182,6 +189,7 @@ def training_config(size: Size, case: Case, data: Path) -> TrainingConfig:
             augmentation=TwinAugmentationConfig(
                 rotation=3.1416, shift=0.35, random_images=0.25, noise=0.05, masked=0.05
             ),
+            on_device=size.on_device,
         ),
         network=NetworkConfig(
             size.backbone,
@@ -190,7 +198,7 @@ def training_config(size: Size, case: Case, data: Path) -> TrainingConfig:
             keypoints=size.keypoints if "keypoint" in strategy.objectives else 0,
             learned_scale=any(name in BY_L2 for name in strategy.objectives),
         ),
-        optimisation=OptimisationConfig(size.steps, size.batch_size),
+        optimisation=OptimisationConfig(size.steps, size.batch_size, precision=size.precision),
         seed=case.seed,
     )
 
