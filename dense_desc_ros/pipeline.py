@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import torch
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
 from dense_desc_ros.grasping.aligned import SeenKeypoints, find_aligned
-from dense_desc_ros.grasping.choice import choose_grasp
+from dense_desc_ros.grasping.choice import choose_grasps
 from dense_desc_ros.grasping.grasp import METHODS, Grasp, NotFound, PointPose, Refusal
 from dense_desc_ros.grasping.registered import find_registered
 from dense_desc_ros.grasping.registration import Registration, make_reference, merged
@@ -173,11 +174,10 @@ class GraspPipeline:
         surface = VisibleSurface(frame)
         grasps: list[Grasp] = []
         refusals: list[Refusal] = []
+        pairs = [(each, answer) for each in references for answer in found[each.name]]
+        chosen = iter(choose_grasps(surface, pairs, self.settings, T_base_camera))
         for reference in references:
-            answers = [
-                choose_grasp(surface, reference, answer, self.settings, T_base_camera)
-                for answer in found[reference.name]
-            ]
+            answers = list(islice(chosen, len(found[reference.name])))
             accepted = [answer for answer in answers if isinstance(answer, Grasp)]
             grasps += sorted(accepted, key=lambda grasp: -grasp.score)
             if not accepted:

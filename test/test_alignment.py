@@ -219,7 +219,7 @@ def poses(a, b, count=1, scales=(0.7, 1.4), weights=None):
     (found,) = find_poses(
         "registered",
         given,
-        [lambda agreeing: agreeing.sum() / a.shape[1]],
+        lambda numbers, agreeing: agreeing.sum(axis=(1, 2)) / a.shape[1],
         CAMERA,
         4,
         scales,

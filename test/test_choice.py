@@ -10,7 +10,7 @@ from known_scene import CAMERA, TABLE, pose
 
 from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.errors import InvalidInputError
-from dense_desc_ros.grasping.choice import choose_grasp
+from dense_desc_ros.grasping.choice import choose_grasps
 from dense_desc_ros.grasping.grasp import Grasp, NotFound, PointPose, Refusal
 from dense_desc_ros.grasping.gripper import Gripper, fit_gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
@@ -24,10 +24,11 @@ EMPTY_TABLE = RgbdFrame(
 )
 
 
-def chosen(found=FOUND, reference=REFERENCE, T_base_camera=None, **settings):
-    return choose_grasp(
-        VisibleSurface(EMPTY_TABLE), reference, found, PipelineSettings(**settings), T_base_camera
-    )
+def chosen(found=FOUND, reference=REFERENCE, T_base_camera=None, frame=EMPTY_TABLE, **settings):
+    """The answer for one reference, beside another that was not found."""
+    surface, settings = VisibleSurface(frame), PipelineSettings(**settings)
+    answers = [(reference, NotFound(0.0, "no")), (reference, found)]
+    return choose_grasps(surface, answers, settings, T_base_camera)[1]
 
 
 def test_the_grasp_is_the_taught_one_at_the_pose_found():
@@ -50,8 +51,7 @@ def test_a_point_behind_something_is_refused_and_so_is_one_out_of_the_picture(ne
     u, v = CAMERA.project(FOUND.T_camera_point[:3, 3]).round().astype(int)
     depth = EMPTY_TABLE.depth.copy()
     depth[v - 5 : v + 6, u - 5 : u + 6] -= nearer
-    surface = VisibleSurface(replace(EMPTY_TABLE, depth=depth))
-    answer = choose_grasp(surface, REFERENCE, FOUND, PipelineSettings(), None)
+    answer = chosen(frame=replace(EMPTY_TABLE, depth=depth))
     if nearer > 0.03:
         assert answer == Refusal("spot", 0.8, "hidden: something is 40 mm before the point")
     else:
@@ -90,9 +90,7 @@ def test_what_the_gripper_cannot_do_is_refused_for_its_reason_and_what_it_change
     around = replace(FOUND, T_camera_point=pose(0.1, 0, TABLE - 0.02))
     loose = replace(REFERENCE, T_point_grasp=np.eye(4), opening_width=math.nan)
     bar = replace(EMPTY_TABLE, depth=depth)
-    grasp = choose_grasp(
-        VisibleSurface(bar), loose, around, PipelineSettings(gripper=gripper), None
-    )
+    grasp = chosen(around, loose, frame=bar, gripper=gripper)
     assert isinstance(grasp, Grasp) and grasp.opening_width == pytest.approx(0.05, abs=0.006)
     assert isinstance(chosen(reference=deep), Grasp)  # nobody asked for the gripper
 

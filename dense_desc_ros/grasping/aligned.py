@@ -6,9 +6,9 @@ reference was registered aligned to them.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -81,6 +81,12 @@ def find_aligned(
         """One place for each keypoint, (R, N, 1, ...), the same for all references."""
         return np.broadcast_to(values[:, None], (len(references), len(values), 1, values.shape[1]))
 
+    def scores(numbers: npt.NDArray[np.intp], agreeing: Flags) -> FloatArray:
+        """By the share of the keypoints known of the object that agree on a pose."""
+        shares = agreeing.sum(axis=(1, 2)) / np.maximum(known[numbers].sum(axis=1), 1)
+        pairs = zip(numbers, shares.tolist(), strict=True)
+        return np.array([references[number].score("aligned", share) for number, share in pairs])
+
     return find_poses(
         "aligned",
         Correspondences(
@@ -89,16 +95,11 @@ def find_aligned(
             places(seen.pixels),
             weights[:, :, None],
         ),
-        [partial(_score, *pair) for pair in zip(references, known.sum(axis=1), strict=True)],
+        scores,
         frame.camera,
         stride,
         scales,
     )
-
-
-def _score(reference: Reference, known: int, agreeing: Flags) -> float:
-    """By the share of the keypoints known of the object that agree on a pose."""
-    return reference.score("aligned", float(agreeing.sum() / max(known, 1)))
 
 
 def _without_depth(frame: RgbdFrame, descriptors: DescriptorMap) -> Tensor:

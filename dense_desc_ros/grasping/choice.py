@@ -16,29 +16,45 @@ MOST = 96  # points of a surface that are told: what two views have
 HIDDEN = 0.03  # m; what is less before a point may be that point, on an object of another shape
 
 
-def choose_grasp(
+def choose_grasps(
     surface: VisibleSurface,
-    reference: Reference,
-    found: PointPose | NotFound,
+    answers: Sequence[tuple[Reference, PointPose | NotFound]],
     settings: PipelineSettings,
     T_base_camera: FloatArray | None,
-) -> Grasp | Refusal:
-    """The grasp that was taught, at the pose found, or why it cannot be done.
+) -> list[Grasp | Refusal]:
+    """The grasps that were taught, at the poses found, or why they cannot be done.
 
     Args:
         surface: what is seen.
-        reference: that was found.
-        found: where, or why not.
+        answers: references, and where each was found, or why not.
         settings: what is good enough and possible.
         T_base_camera: (4, 4) pose of the camera in the base frame, if known.
     """
+    points = np.array(
+        [found.point if isinstance(found, PointPose) else [np.nan] * 3 for _, found in answers]
+    )
+    unseen = _not_seen(surface, points.reshape(-1, 3))
+    return [
+        _choose(surface, reference, found, reason, settings, T_base_camera)
+        for (reference, found), reason in zip(answers, unseen, strict=True)
+    ]
+
+
+def _choose(
+    surface: VisibleSurface,
+    reference: Reference,
+    found: PointPose | NotFound,
+    unseen: str,
+    settings: PipelineSettings,
+    T_base_camera: FloatArray | None,
+) -> Grasp | Refusal:
     if isinstance(found, NotFound):
         return Refusal(reference.name, found.score, found.reason)
     if found.score < settings.min_score:
         reason = f"score {found.score:.2f} is below min_score {settings.min_score:.2f}"
         return Refusal(reference.name, found.score, reason)
-    if reason := _not_seen(surface, found.T_camera_point[:3, 3]):
-        return Refusal(reference.name, found.score, reason)
+    if unseen:
+        return Refusal(reference.name, found.score, unseen)
     pose: FloatArray = found.T_camera_point @ reference.T_point_grasp
     width = reference.opening_width
     if settings.gripper is not None:
@@ -62,13 +78,19 @@ def _around(reference: Reference, found: PointPose) -> FloatArray:
     return np.asarray(found.scale * points @ T[:3, :3].T + T[:3, 3])
 
 
-def _not_seen(surface: VisibleSurface, point: FloatArray) -> str:
-    """Why the point (3,) of a grasp cannot be seen, whatever of its object can; empty if it can."""
-    pixel = surface.camera.project(point)
-    if not surface.camera.contains(pixel):
-        return "the point is out of the picture"
-    nearer = point[2] - surface.depth(pixel)  # NaN where nothing is measured
-    return f"hidden: something is {1e3 * nearer:.0f} mm before the point" if nearer > HIDDEN else ""
+def _not_seen(surface: VisibleSurface, points: FloatArray) -> list[str]:
+    """Why the points (n, 3) of grasps cannot be seen, whatever of their objects can; empty if they
+    can, or are NaN."""
+    pixels = surface.camera.project(points)
+    reasons = []
+    for pixel, nearer in zip(pixels, points[:, 2] - surface.depths(pixels), strict=True):
+        if np.isfinite(pixel).all() and not surface.camera.contains(pixel):
+            reasons.append("the point is out of the picture")
+        elif nearer > HIDDEN:  # False for NaN, where nothing is measured
+            reasons.append(f"hidden: something is {1e3 * nearer:.0f} mm before the point")
+        else:
+            reasons.append("")
+    return reasons
 
 
 def _outside(workspace: Sequence[float], pose: FloatArray, T_base_camera: FloatArray | None) -> str:

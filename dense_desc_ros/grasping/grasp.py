@@ -37,6 +37,11 @@ class PointPose:
     spread: float
     scale: float = 1.0
 
+    @property
+    def point(self) -> FloatArray:
+        """(3,) the reference's point in the camera frame, metres."""
+        return self.T_camera_point[:3, 3]
+
 
 @dataclass(frozen=True)
 class NotFound:
@@ -77,7 +82,7 @@ class Grasp:
     @property
     def point(self) -> FloatArray:
         """(3,) the reference's point in the camera frame, metres."""
-        return self.found.T_camera_point[:3, 3]
+        return self.found.point
 
     @property
     def method(self) -> str:

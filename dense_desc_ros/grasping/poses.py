@@ -1,9 +1,10 @@
 """From points that should correspond to the poses of references, or why there are none."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera
 from dense_desc_ros.grasping.alignment import Alignments, Flags, align
@@ -15,6 +16,7 @@ FAR_WEIGHT = 0.1  # of what is far away
 FEWEST_INLIERS = 6
 SAME_OBJECT = 0.03  # m; the points of a support are some 2 cm apart, and lie all over its object
 SCALE_MARGIN = 1.1  # single distances differ by more than the object's size does
+Scores = Callable[[npt.NDArray[np.intp], Flags], FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Correspondences:
 def find_poses(
     method: str,
     correspondences: Correspondences,
-    scores: Sequence[Callable[[Flags], float]],
+    scores: Scores,
     camera: PinholeCamera,
     stride: int,
     scales: tuple[float, float],
@@ -50,7 +52,8 @@ def find_poses(
     Args:
         method: one of grasp.METHODS, by which correspondences were found.
         correspondences: of R references.
-        scores: for each, the score if of its places (S, P) those that are True agree on a pose.
+        scores: of some of them, (n,), given their numbers (n,) and which of their places (n, S, P)
+            agree on a pose.
         camera, stride: of the frame, and pixels per feature.
         scales: least and greatest size of an object over that of the registered one.
         count: instances looked for.
@@ -61,8 +64,8 @@ def find_poses(
     nearness = FAR_WEIGHT + np.exp(-np.square(registered).sum(axis=2) / (2 * NEAR**2))
     weights = correspondences.weights.copy()
     limits = scales[0] / SCALE_MARGIN, scales[1] * SCALE_MARGIN
-    found: list[list[PointPose | NotFound]] = [[] for _ in scores]
-    looking = list(range(len(scores)))
+    found: list[list[PointPose | NotFound]] = [[] for _ in registered]
+    looking = list(range(len(registered)))
     for _ in range(count):
         some = np.array(looking)
         begin = None if start is None else start[some]
@@ -79,8 +82,8 @@ def find_poses(
         pixels, spreads_px, spreads = _fitted(
             fits, moved, seen[some], correspondences.pixels[some], camera
         )
-        for i, number in enumerate(looking[:]):
-            score = scores[number](fits.inliers[i])
+        reached = scores(some, fits.inliers).tolist()
+        for i, (number, score) in enumerate(zip(looking[:], reached, strict=True)):
             problem = _problem(fits, i, int((weights[number] > 0).any(axis=1).sum()), scales)
             if problem:
                 found[number] = found[number] or [NotFound(score, problem)]

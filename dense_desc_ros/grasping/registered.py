@@ -1,7 +1,6 @@
 """The pose of a reference by the surface around its point: descriptors matched, points aligned."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -154,10 +153,16 @@ class _Matcher:
         if expected is None:
             expected = [np.ones(size, bool) for size in sizes]
         references = [self._references[number] for number in numbers]
-        scores = [
-            partial(_score, *each)
-            for each in zip(references, expected, correspondences.weights, strict=True)
-        ]
+        # Padded with -1: no view.
+        views = _padded(np.concatenate([_views(each) + 1 for each in references]), sizes) - 1
+        should = _padded(np.concatenate(expected), sizes) > 0
+
+        def scores(some: npt.NDArray[np.intp], agreeing: Flags) -> FloatArray:
+            each = np.where(agreeing, correspondences.weights[some], 0).max(axis=2)
+            evidence = _evidence(views[some], should[some], each).tolist()
+            pairs = zip(some, evidence, strict=True)
+            return np.array([references[number].score(METHOD, value) for number, value in pairs])
+
         camera = self._frame.camera
         return find_poses(
             METHOD, correspondences, scores, camera, self._stride, self._scales, count, start
@@ -175,20 +180,23 @@ def _points(reference: Reference) -> FloatArray:
     return np.asarray(reference.support.points.double().numpy())
 
 
-def _score(reference: Reference, expected: Flags, similarity: FloatArray, agreeing: Flags) -> float:
-    """By the mean similarity of a view's points, 0 for those that do not agree; of the best view.
+def _views(reference: Reference) -> npt.NDArray[np.integer]:
+    return np.asarray(reference.support.views.numpy())
+
+
+def _evidence(views: FloatArray, expected: Flags, similarity: FloatArray) -> FloatArray:
+    """Mean similarities (n,) of views' points, 0 for those that do not agree; of the best views.
 
     What is hidden says nothing, unless so much is that little is left to go by.
 
     Args:
-        reference: whose support has n points.
-        expected: (n,) those that should be seen.
-        similarity: (S, P) of places in the frame, S >= n.
-        agreeing: (S, P) those that agree on a pose, one for each point at most.
+        views: (n, S) that the points of n supports are of, -1 where these have fewer than S.
+        expected: (n, S) those that should be seen.
+        similarity: (n, S) of their places in the frame, 0 where these do not agree on a pose.
     """
-    views = reference.support.views.numpy()
-    each = np.where(agreeing, similarity, 0).max(axis=1)[: len(views)]
-    counted = np.bincount(views, expected | (each > 0))
-    least = np.maximum(LEAST_EXPECTED * np.bincount(views), 1)
-    means = np.bincount(views, each) / np.maximum(counted, least)
-    return reference.score(METHOD, float(means.max()))
+    of_view = (views[..., None] == np.arange(views.max() + 1)).astype(float)  # (n, S, V)
+    total = of_view.sum(axis=1)
+    counted = np.einsum("nsv,ns->nv", of_view, (expected | (similarity > 0)).astype(float))
+    sums = np.einsum("nsv,ns->nv", of_view, similarity)
+    means = sums / np.maximum(counted, np.maximum(LEAST_EXPECTED * total, 1))
+    return np.asarray(np.where(total > 0, means, -np.inf).max(axis=1))

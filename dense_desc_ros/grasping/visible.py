@@ -27,9 +27,14 @@ class VisibleSurface:
     def camera(self) -> PinholeCamera:
         return self._frame.camera
 
-    def depth(self, pixel: FloatArray) -> float:
-        """Depth of what is seen at a pixel (2,) on the picture, metres; NaN if nothing is."""
-        return float(measure_depths(self._frame, pixel[None])[0])
+    def depths(self, pixels: FloatArray) -> FloatArray:
+        """Depths (n,) of what is seen at pixels (n, 2), metres; NaN if nothing is, or off the
+        picture."""
+        size = np.array([self.camera.width, self.camera.height])
+        inside = ((pixels >= -0.5) & (pixels < size - 0.5)).all(axis=1)  # False for NaN
+        depths = np.full(len(pixels), np.nan)
+        depths[inside] = measure_depths(self._frame, pixels[inside])
+        return depths
 
     def points(self, centre: npt.ArrayLike, radius: float) -> npt.NDArray[np.float32]:
         """Measured points (N, 3) in the camera frame within a radius (m) of a centre (3,) in it.
