@@ -28,7 +28,7 @@ SHIPPED = {  # weights, the last of their trainings, its steps
     "caps_start": ("config/train/caps_canonical.yaml", 3600),
     "caps_above": ("config/train/caps_above_keypoint.yaml", 1400),
     "caps": ("config/train/caps.yaml", 2000),
-    "caps_around": ("config/train/caps_guided.yaml", 3404),  # of more, see its card
+    "caps_around": ("config/train/caps_around_end.yaml", 1484),
 }
 CONFIG = TrainingConfig(
     twins=TwinsConfig("memory", crop=(64, 96)),
@@ -123,6 +123,7 @@ def test_the_weights_that_ship_are_of_the_training_that_their_card_names(name):
     root = Path(__file__).parent.parent
     file, steps = SHIPPED[name]
     model = DescriptorModel.load(root / f"models/{name}.safetensors", device="cpu")
-    assert model.config.network == TrainingConfig.load(root / file).network
+    trained = TrainingConfig.load(root / file).network
+    assert model.config.network in (trained, replace(trained, keypoints=0))  # heads may be left out
     assert model.notes["steps"] == str(steps)
     assert file in (root / f"models/{name}.md").read_text()
