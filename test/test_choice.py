@@ -56,8 +56,9 @@ def test_a_point_behind_something_is_refused_and_so_is_one_out_of_the_picture(ne
         assert answer == Refusal("spot", 0.8, "hidden: something is 40 mm before the point")
     else:
         assert isinstance(answer, Grasp)
-    beside = replace(FOUND, T_camera_point=pose(-0.5, 0, TABLE))
-    assert chosen(beside) == Refusal("spot", 0.8, "the point is out of the picture")
+    for place in ((-0.5, 0, TABLE), (0.1, 0, -TABLE)):
+        elsewhere = replace(FOUND, T_camera_point=pose(*place))
+        assert chosen(elsewhere) == Refusal("spot", 0.8, "the point is out of the picture")
 
 
 def test_grasps_out_of_the_workspace_are_refused_and_so_is_not_knowing():

@@ -80,11 +80,11 @@ def _around(reference: Reference, found: PointPose) -> FloatArray:
 
 def _not_seen(surface: VisibleSurface, points: FloatArray) -> list[str]:
     """Why the points (n, 3) of grasps cannot be seen, whatever of their objects can; empty if they
-    can, or are NaN."""
+    can."""
     pixels = surface.camera.project(points)
     reasons = []
     for pixel, nearer in zip(pixels, points[:, 2] - surface.depths(pixels), strict=True):
-        if np.isfinite(pixel).all() and not surface.camera.contains(pixel):
+        if not surface.camera.contains(pixel):  # nor does it contain NaN, behind the camera
             reasons.append("the point is out of the picture")
         elif nearer > HIDDEN:  # False for NaN, where nothing is measured
             reasons.append(f"hidden: something is {1e3 * nearer:.0f} mm before the point")
