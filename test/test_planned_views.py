@@ -14,8 +14,8 @@ from dense_desc_ros.data.batched_views import view_images, view_surfaces
 from dense_desc_ros.data.colours import ColourChange, apply_colour_change
 from dense_desc_ros.data.correspondences import by_canonical, by_geometry
 from dense_desc_ros.data.frame_tensors import FrameTensors
-from dense_desc_ros.data.twin_augmentation import TwinAugmentationConfig, turned_camera, warp
-from dense_desc_ros.errors import DataError
+from dense_desc_ros.data.twin_augmentation import TwinAugmentationConfig, warp
+from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.training.config import OptimisationConfig, TrainingConfig, TwinsConfig
 from dense_desc_ros.training.objectives.guided import GuidedConfig
@@ -172,9 +172,21 @@ def test_frames_of_several_sizes_are_refused(spheres):
         FrameTensors.read(odd, torch.device("cpu"), canonical=True, workers=0)
 
 
+def test_frames_that_do_not_fit_and_backgrounds_that_would_not_be_used_are_refused(
+    spheres, monkeypatch
+):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("no room")
+
+    with monkeypatch.context() as patched, pytest.raises(DataError, match="8 frames of 160x120"):
+        patched.setattr(torch, "empty", full)
+        FrameTensors.read(spheres, torch.device("cpu"), canonical=True, workers=0)
+    with pytest.raises(InvalidInputError, match="only for on_device: false"):
+        configuration(backgrounds="pictures")
+
+
 def test_turned_views_of_a_plan_keep_their_points(spheres, tensors):
     """`view_to_frame` and the view's camera and pose say the same."""
-    camera, T_camera_view = turned_camera(CAMERA, SIZE, np.array([80, 60]), np.zeros(2), 1.3, 0.7)
     _, views = draw_plans(spheres, tensors)
     rays = torch.linalg.inv(views["intrinsics"]) @ torch.tensor([40.0, 30.0, 1.0])
     for i, index in enumerate(views["frames"]):
