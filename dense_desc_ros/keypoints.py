@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 REFERENCE_FOCAL = 600.0  # px, about that of a depth camera's 640x480 image
 
@@ -54,3 +55,10 @@ def feature_centres(size: torch.Size, stride: int, device: torch.device) -> Tens
     """Pixels (h·w, 2), (u, v), at the centres of features (h, w), row by row."""
     v, u = ((torch.arange(n, device=device) + 0.5) * stride - 0.5 for n in size)
     return torch.cartesian_prod(v, u).flip(1)
+
+
+def back_project(pixels: Tensor, depths: Tensor, intrinsics: Tensor) -> Tensor:
+    """Points (B, N, 3), K⁻¹ [u, v, 1]ᵀ · d, of pixels (B, N, 2) at depths (B, N), metres."""
+    focal = intrinsics.diagonal(dim1=1, dim2=2)[:, None, :2]
+    rays = (pixels - intrinsics[:, None, :2, 2]) / focal
+    return functional.pad(rays, (0, 1), value=1.0) * depths[..., None]

@@ -9,12 +9,11 @@ from dense_desc_ros import se3
 from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import InvalidInputError
-from dense_desc_ros.keypoints import REFERENCE_FOCAL, expectations
+from dense_desc_ros.keypoints import REFERENCE_FOCAL, back_project, expectations
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 from dense_desc_ros.training.objectives.keypoint import (
     KeypointConfig,
     KeypointObjective,
-    back_project,
     consistency,
     relative_pose,
     separation,

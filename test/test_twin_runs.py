@@ -91,9 +91,10 @@ def test_a_killed_run_ends_as_if_it_had_not_been(data, tmp_path, on_device):
     torch.testing.assert_close(features(whole), features(resumed), atol=1e-4, rtol=1e-4)
 
 
-def test_a_run_without_progress_stops_and_keeps_its_best_weights(data, tmp_path):
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_run_without_progress_stops_and_keeps_its_best_weights(data, tmp_path, on_device):
     config = replace(
-        small_run(data, steps=40),
+        small_run(data, 40, on_device),
         optimisation=OptimisationConfig(40, 1, learning_rate=1e-9),
         validation=ValidationConfig(str(data), pairs=2, every=2, patience=1),
     )

@@ -3,13 +3,15 @@
 import torch
 from torch import Tensor
 
-from dense_desc_ros.data.batched_views import Surfaces
+from dense_desc_ros import se3
+from dense_desc_ros.data.batched_views import Surfaces, at_pixels, is_inside
 from dense_desc_ros.data.correspondences import (
     CANDIDATES,
     CANONICAL_TOLERANCE,
     DEPTH_TOLERANCE,
     DEPTH_TOLERANCE_RELATIVE,
 )
+from dense_desc_ros.keypoints import back_project
 
 COARSE = 3  # pixels between those that are compared first
 AT_ONCE = 8  # pairs whose canonical coordinates are compared
@@ -58,14 +60,14 @@ def _random_pixels(masks: Tensor, count: int, generator: torch.Generator) -> Ten
 def _by_geometry(a: Surfaces, b: Surfaces, pixels_a: Tensor) -> tuple[Tensor, Tensor]:
     """As `correspondences.by_geometry`."""
     points_a = _back_project(a, pixels_a)
-    T_b_a = torch.linalg.inv(b.T_object_camera) @ a.T_object_camera
-    points_b = points_a @ T_b_a[:, :3, :3].mT + T_b_a[:, None, :3, 3]
+    T_b_a = se3.inverse(b.T_object_camera) @ a.T_object_camera
+    points_b = se3.transform(T_b_a, points_a)
     projected = points_b @ b.intrinsics.mT
     pixels_b = projected[..., :2] / projected[..., 2:]
     normals_b = _normals(a, pixels_a) @ T_b_a[:, :3, :3].mT
     from_behind = (normals_b * points_b).sum(dim=2) > 0  # False where a's surface is unknown
     expected = points_b[..., 2]
-    visible = _inside(b, pixels_b) & (expected > 0) & ~from_behind
+    visible = is_inside(b.masks, pixels_b) & (expected > 0) & ~from_behind
     tolerance = DEPTH_TOLERANCE + DEPTH_TOLERANCE_RELATIVE * expected
     at = pixels_b.nan_to_num(-1.0)
     agrees = (_at(b.depth, at) - expected).abs() <= tolerance
@@ -88,9 +90,8 @@ def _by_canonical(a: Surfaces, b: Surfaces, pixels_a: Tensor) -> tuple[Tensor, T
     steps = torch.arange(-COARSE, COARSE + 1, device=found.device)
     around = torch.cartesian_prod(steps, steps).to(found)
     candidates = found[:, :, None] + around  # (B, N, 49, 2)
-    coordinates = _at(far, candidates.flatten(1, 2)).unflatten(1, candidates.shape[1:3])
-    distances = (coordinates - wanted[:, :, None]).norm(dim=-1)
-    distances = distances.masked_fill(~_inside(b, candidates), torch.inf)
+    distances = (_at(far, candidates) - wanted[:, :, None]).norm(dim=-1)
+    distances = distances.masked_fill(~is_inside(b.masks, candidates), torch.inf)
     smallest, best = distances.min(dim=2)
     pixels_b = candidates.gather(2, best[..., None, None].expand(-1, -1, 1, 2))[:, :, 0]
     return pixels_b, smallest <= CANONICAL_TOLERANCE  # False where a's are NaN
@@ -98,13 +99,7 @@ def _by_canonical(a: Surfaces, b: Surfaces, pixels_a: Tensor) -> tuple[Tensor, T
 
 def _back_project(views: Surfaces, pixels: Tensor) -> Tensor:
     """Points (B, N, 3) in the cameras' frames, by the depth of the nearest pixels."""
-    rays = _homogeneous(pixels) @ torch.linalg.inv(views.intrinsics).mT
-    return rays * _at(views.depth, pixels)[..., None]
-
-
-def _homogeneous(pixels: Tensor) -> Tensor:
-    """Homogeneous pixels (B, N, 3) of pixels (B, N, 2)."""
-    return torch.nn.functional.pad(pixels, (0, 1), value=1.0)
+    return back_project(pixels, _at(views.depth, pixels), views.intrinsics)
 
 
 def _normals(views: Surfaces, pixels: Tensor) -> Tensor:
@@ -120,17 +115,6 @@ def _normals(views: Surfaces, pixels: Tensor) -> Tensor:
     return torch.linalg.cross(sides[1], sides[0])
 
 
-def _inside(views: Surfaces, pixels: Tensor) -> Tensor:
-    """Whether pixels (B, ..., 2) are on the pictures; False for NaN."""
-    height, width = views.masks.shape[1:]
-    size = pixels.new_tensor([width, height])
-    return ((pixels >= -0.5) & (pixels < size - 0.5)).all(dim=-1)
-
-
 def _at(layer: Tensor, pixels: Tensor) -> Tensor:
-    """Values (B, N, ...) of a layer (B, h, w, ...) at the pixels nearest to (B, N, 2)."""
-    height, width = layer.shape[1:3]
-    u, v = (pixels + 0.5).floor().long().unbind(dim=-1)
-    index = v.clamp(0, height - 1) * width + u.clamp(0, width - 1)
-    offset = torch.arange(len(layer), device=layer.device)[:, None] * (height * width)
-    return layer.flatten(0, 2)[index + offset]
+    """Values (B, ..., C) of a layer (B, h, w, C) at the pixels nearest to (B, ..., 2)."""
+    return at_pixels(layer, torch.arange(len(layer), device=layer.device), pixels)

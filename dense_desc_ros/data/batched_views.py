@@ -44,17 +44,12 @@ class Surfaces:
 
 def view_surfaces(frames: FrameTensors, plans: Plans, size: tuple[int, int]) -> Surfaces:
     """The layers of views (h, w) that plans tell of, from the frames' nearest pixels."""
-    height, width = frames.masks.shape[1:]
     pixels = _frame_pixels(plans, size)
-    u, v = (pixels + 0.5).floor().long().unbind(dim=-1)
-    inside = (u >= 0) & (v >= 0) & (u < width) & (v < height)
-    index = v.clamp(0, height - 1) * width + u.clamp(0, width - 1)
-    index += plans["frames"][:, None, None] * (height * width)
+    off = ~is_inside(frames.masks, pixels)
 
     def nearest(layer: Tensor, beyond: float) -> Tensor:
-        values = layer.flatten(0, 2)[index]
-        off = ~inside if values.ndim == 3 else ~inside[..., None]
-        return values.masked_fill_(off, beyond)
+        values = at_pixels(layer, plans["frames"], pixels)
+        return values.masked_fill_(off if values.ndim == 3 else off[..., None], beyond)
 
     return Surfaces(
         nearest(frames.depth, torch.nan),
@@ -89,6 +84,24 @@ def view_images(
     )
     images = _replace_backgrounds(images, masks, plans["background"], generator)
     return _change_colours(images, plans, generator).to(torch.uint8)
+
+
+def is_inside(layer: Tensor, pixels: Tensor) -> Tensor:
+    """Whether pixels (..., 2) are on pictures of which this is a layer (B, h, w); False for NaN."""
+    size = pixels.new_tensor([layer.shape[2], layer.shape[1]])
+    return ((pixels >= -0.5) & (pixels < size - 0.5)).all(dim=-1)
+
+
+def at_pixels(layer: Tensor, rows: Tensor, pixels: Tensor) -> Tensor:
+    """Values (n, ..., C) of rows (n,) of a layer (B, h, w, C) at the pixels nearest to (n, ..., 2).
+
+    Beyond the border they are those at the border.
+    """
+    height, width = layer.shape[1:3]
+    u, v = (pixels + 0.5).floor().long().unbind(dim=-1)
+    index = v.clamp(0, height - 1) * width + u.clamp(0, width - 1)
+    start = rows * (height * width)
+    return layer.flatten(0, 2)[index + start.view(-1, *[1] * (index.ndim - 1))]
 
 
 def _frame_pixels(plans: Plans, size: tuple[int, int]) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from dense_desc_ros import se3
 from dense_desc_ros.configuration import require_positive
-from dense_desc_ros.keypoints import expectations
+from dense_desc_ros.keypoints import back_project, expectations
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.objectives import Batch
 
@@ -80,13 +80,6 @@ class KeypointObjective:
             weights = asdict(self.config.weights)
             total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         return {"loss": total} | losses
-
-
-def back_project(pixels: Tensor, depths: Tensor, intrinsics: Tensor) -> Tensor:
-    """Points (B, N, 3), K⁻¹ [u, v, 1]ᵀ · d, of pixels (B, N, 2) at depths (B, N), metres."""
-    focal = intrinsics.diagonal(dim1=1, dim2=2)[:, None, :2]
-    rays = (pixels - intrinsics[:, None, :2, 2]) / focal
-    return functional.pad(rays, (0, 1), value=1.0) * depths[..., None]
 
 
 def consistency(points_a: Tensor, points_b: Tensor, huber: float) -> Tensor:
