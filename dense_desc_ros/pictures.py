@@ -1,6 +1,7 @@
 """Pictures for people: descriptors as colours, and what was found drawn into the image."""
 
 import colorsys
+import math
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -119,29 +120,46 @@ def draw_answers(frame: RgbdFrame, grasps: Sequence[Grasp], refusals: Sequence[R
 
 def draw_image_matches(
     reference: Picture,
-    pixel: npt.ArrayLike,
+    pixels: FloatArray,
     targets: Sequence[Picture],
-    matches: Sequence[tuple[npt.ArrayLike, float]],
+    matches: Sequence[tuple[FloatArray, FloatArray]],
 ) -> Picture:
-    """A point in a picture, and side by side with it where it was found in others.
+    """Points in a picture, and beside it the others with where they were found.
 
     Args:
-        reference: (H, W, 3) RGB, and the `pixel` (u, v) of the point in it.
+        reference: (H, W, 3) RGB, and the `pixels` (K, 2), (u, v), of the points in it.
         targets: further pictures, of any size.
-        matches: the pixel and the score found in each of them.
+        matches: for each of them the pixels (K, 2), and the scores (K,).
     """
-    color = color_of("match")
-    panels = [(reference, Mark(np.asarray(pixel, dtype=float), "reference", color))]
-    for target, (found, score) in zip(targets, matches, strict=True):
-        panels.append((target, Mark(np.asarray(found, dtype=float), f"{score:.2f}", color)))
-    height = max(picture.shape[0] for picture, _ in panels)
-    drawn = []
-    for picture, mark in panels:
-        panel = picture.copy()
-        draw_marks(panel, [mark])
-        below = height - panel.shape[0]
-        drawn.append(cv2.copyMakeBorder(panel, 0, below, 0, 0, cv2.BORDER_CONSTANT))
-    return np.hstack(drawn)
+    panels = [_with_points(reference, pixels, None)]
+    panels += [_with_points(target, *found) for target, found in zip(targets, matches, strict=True)]
+    return tile(panels)
+
+
+def tile(panels: Sequence[Picture]) -> Picture:
+    """Pictures in rows and columns, about as many of the ones as of the others, on black."""
+    columns = math.ceil(math.sqrt(len(panels)))
+    height, width = (max(panel.shape[axis] for panel in panels) for axis in (0, 1))
+    cells = np.zeros((math.ceil(len(panels) / columns), columns, height, width, 3), np.uint8)
+    for number, panel in enumerate(panels):
+        cells[divmod(number, columns)][: panel.shape[0], : panel.shape[1]] = panel
+    return cells.swapaxes(1, 2).reshape(-1, columns * width, 3)
+
+
+def _with_points(picture: Picture, pixels: FloatArray, scores: FloatArray | None) -> Picture:
+    """A copy with numbered points, each in its colour, with their scores if there are any."""
+    panel = picture.copy()
+    marks = [
+        Mark(pixel, str(number), _bright((number - 1) / len(pixels)))
+        for number, pixel in enumerate(pixels, start=1)
+    ]
+    if scores is not None:
+        marks = [
+            mark._replace(label=f"{mark.label} {score:.2f}")
+            for mark, score in zip(marks, scores, strict=True)
+        ]
+    draw_marks(panel, marks)
+    return panel
 
 
 def draw_marks(picture: Picture, marks: Sequence[Mark]) -> None:
@@ -163,7 +181,10 @@ def draw_marks(picture: Picture, marks: Sequence[Mark]) -> None:
 
 def color_of(name: str) -> Color:
     """A bright colour that is always the same for a name."""
-    hue = zlib.crc32(name.encode()) % 360 / 360
+    return _bright(zlib.crc32(name.encode()) % 360 / 360)
+
+
+def _bright(hue: float) -> Color:
     red, green, blue = colorsys.hls_to_rgb(hue, 0.6, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 

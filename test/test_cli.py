@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from command_line import dense_desc
 
+from dense_desc_ros.commands.options import show
 from dense_desc_ros.data.images import read_image, write_image
 
 DENSE_DESC = Path(sys.executable).with_name("dense-desc")
@@ -40,11 +41,11 @@ def files(tmp_path_factory, tiny_model):
     return folder
 
 
-def match(files, *arguments, pixel=(150, 130), run=dense_desc):
+def match(files, *arguments, pixel="150,130", run=dense_desc):
     return run(
         "match",
         *("--weights", files / "weights.safetensors", "--reference", files / "a.png"),
-        *("--pixel", *pixel, "--target", files / "a.png", "--target", files / "b.png"),
+        *("--pixel", pixel, "--target", files / "a.png", "--target", files / "b.png"),
         *arguments,
     )
 
@@ -57,27 +58,31 @@ def test_help_names_every_command():
 
 
 def test_match_finds_a_point_where_the_picture_moved(files, tmp_path):
-    result = match(files, "--json", "--out", tmp_path / "overlay.png", run=installed)
+    asked = ("--pixel", "90.5,100", "--json", "--out", tmp_path / "overlay.png")
+    result = match(files, *asked, run=installed)
     assert result.returncode == 0, result.stderr
-    same, moved = json.loads(result.stdout)["matches"]
+    same, other, moved, _ = json.loads(result.stdout)["matches"]
     assert same["target"] == str(files / "a.png")
     assert same["pixel"] == [150, 130] and same["score"] == pytest.approx(1, abs=1e-4)
     assert np.linalg.norm(np.subtract(moved["pixel"], [182, 194])) < 16
-    assert read_image(tmp_path / "overlay.png").shape == (288, 3 * 384, 3)
+    assert (same["point"], other["point"]) == (1, 2)
+    assert np.linalg.norm(np.subtract(other["pixel"], [90.5, 100])) < 1
+    assert read_image(tmp_path / "overlay.png").shape == (2 * 288, 2 * 384, 3)
 
 
 def test_what_cannot_be_matched_ends_in_one_line(files, tmp_path):
-    refused = match(files, pixel=(500, 10), run=installed)  # and libraries say nothing either
+    refused = match(files, pixel="500,10", run=installed)  # and libraries say nothing either
     assert_refused(refused, "outside the 384x288 image")
     broken = tmp_path / "weights.safetensors"
     broken.write_bytes((files / "weights.safetensors").read_bytes()[:1000])
     (tmp_path / "a.png").write_text("no picture")
-    picture = ("--reference", files / "a.png", "--pixel", 1, 1, "--target")
+    picture = ("--reference", files / "a.png", "--pixel", "1,1", "--target")
     refused = dense_desc("match", "--weights", broken, *picture, files / "b.png")
     assert_refused(refused, "cannot read weights")
     weights = files / "weights.safetensors"
     refused = dense_desc("match", "--weights", weights, *picture, tmp_path / "a.png")
     assert_refused(refused, "cannot read picture")
+    assert "'150 130' is not U,V" in match(files, pixel="150 130").stderr
 
 
 def test_commands_refuse_what_is_not_there(tmp_path):
@@ -88,6 +93,16 @@ def test_commands_refuse_what_is_not_there(tmp_path):
         ("has no frames", ("demo-learning", "--data", tmp_path, "--out", tmp_path)),
     ):
         assert_refused(dense_desc(*arguments), reason)
+
+
+def test_tables_are_whole_however_narrow_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    one = {f"a_rather_long_name_{i}": f"value_{i}" for i in range(5)}
+    for rows in ([one], [one, one]):
+        show({}, rows, as_json=False)
+        printed = capsys.readouterr().out
+        for key, value in one.items():
+            assert printed.count(key) == 1 and printed.count(value) == len(rows)
 
 
 def test_benchmark_matching_prints_what_others_rely_on():

@@ -146,7 +146,18 @@ def test_small_and_large_pictures(size: tuple[int, int]) -> None:
     assert draw_matches(found).shape == (*size, 3)
 
 
-def test_pictures_side_by_side() -> None:
-    pictures = [np.full((h, w, 3), GREY, np.uint8) for h, w in ((40, 60), (80, 30), (20, 20))]
-    both = draw_image_matches(pictures[0], (3, 4), pictures[1:], [((5, 60), 0.9), ((19, 0), 0.1)])
-    assert both.shape == (80, 110, 3)
+def test_a_point_has_its_colour_in_all_pictures_side_by_side() -> None:
+    reference, *targets = (
+        np.full((h, w, 3), GREY, np.uint8) for h, w in ((90, 200), (110, 180), (80, 80))
+    )
+    points, found = np.array([(30, 30), (120, 60)]), np.array([(60, 20), (50, 80)])
+    nowhere = (np.full((2, 2), 500.0), np.zeros(2))
+    picture = draw_image_matches(reference, points, targets, [(found, np.ones(2)), nowhere])
+    assert picture.shape == (2 * 110, 2 * 200, 3)
+    assert (picture[110 + 80 :] == 0).all() and (picture[110:, 80:] == 0).all()
+    there, here = (
+        [picture[v, u - 7].tolist() for u, v in pixels] for pixels in (points, found + [200, 0])
+    )
+    assert there == here and there[0] != there[1] and [GREY] * 3 not in there
+    alone = draw_image_matches(reference, points, [reference], [(points, np.ones(2))])
+    assert alone.shape == (90, 400, 3)

@@ -24,6 +24,8 @@ SYSTEM_PACKAGES=(
 # Tests look at pages in it. Ubuntu has it only as a snap; they are skipped there without another one.
 [ "$(. /etc/os-release 2>/dev/null && echo "${ID:-}")" != debian ] || SYSTEM_PACKAGES+=(chromium)
 
+NEEDED_GB=9 # of all that is installed, and the largest archive while it is unpacked
+
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2 && exit 1; }
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -58,6 +60,12 @@ check_python() {
     fail "Python 3.11 or newer is needed, and $python is not: name one with PYTHON=/path/to/python3"
 }
 
+check_space() { # before minutes of downloading, not after them
+  local free
+  free=$(df --output=avail -B 1G "$venv" | tail -n 1)
+  [ "$free" -ge "$NEEDED_GB" ] || fail "$venv needs $NEEDED_GB GB of free disk, and there are ${free// /}"
+}
+
 install_python_packages() {
   local environment key
   environment=$("$python" -c 'import sys; print(sys.version, sys.base_prefix)')" in $venv"
@@ -67,6 +75,7 @@ install_python_packages() {
   if [[ $(cat "$venv/requirements.stamp" 2>/dev/null) != "$environment"* ]]; then
     say "Virtual environment in $venv"
     "$python" -m venv --clear "$venv"
+    check_space
   fi
   rm -f "$venv"/*.stamp
   say "Python packages (several GB the first time)"

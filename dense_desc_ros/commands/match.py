@@ -1,37 +1,61 @@
 """`dense-desc match`."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from dense_desc_ros.commands.options import Device, Json, Weights, show
 
 
+class Point(NamedTuple):
+    """A pixel, as it is typed."""
+
+    u: float
+    v: float
+
+
+def _point(text: str) -> Point:
+    number = r"-?\d+(?:\.\d+)?"
+    parts = re.fullmatch(rf"({number}),({number})", text)
+    if not parts:
+        raise typer.BadParameter(f"{text!r} is not U,V, like 286,60")
+    return Point(float(parts[1]), float(parts[2]))
+
+
 def match(
     weights: Weights,
-    reference: Annotated[Path, typer.Option(help="Picture that shows the point.")],
-    pixel: Annotated[tuple[float, float], typer.Option(help="The point's U V in it.")],
-    target: Annotated[list[Path], typer.Option(help="Picture to find it in; repeatable.")],
-    out: Annotated[Path | None, typer.Option(help="Write an overlay picture here.")] = None,
+    reference: Annotated[Path, typer.Option(help="Picture that shows the points.")],
+    pixel: Annotated[
+        list[Point],
+        typer.Option(parser=_point, metavar="U,V", help="A point in it; repeatable."),
+    ],
+    target: Annotated[list[Path], typer.Option(help="Picture to find them in; repeatable.")],
+    out: Annotated[Path | None, typer.Option(help="Write a picture of all here.")] = None,
     as_json: Json = False,
     device: Device = "auto",
 ) -> None:
-    """Find a point of one picture in others."""
+    """Find points of one picture in others."""
+    import numpy as np
+
     from dense_desc_ros.data.images import read_image, write_image
     from dense_desc_ros.descriptors import DescriptorModel
     from dense_desc_ros.pictures import draw_image_matches
 
     model = DescriptorModel.load(weights, device)
     picture = read_image(reference)
-    wanted = model.describe(picture).sample([pixel])
+    wanted = model.describe(picture).sample(pixel)
     targets = [read_image(path) for path in target]
     found = [model.describe(image).match(wanted) for image in targets]
-    matches = [(m.pixels[0].tolist(), float(m.scores[0])) for m in found]
     rows = [
-        {"target": str(path), "pixel": pixel, "score": score}
-        for path, (pixel, score) in zip(target, matches, strict=True)
+        {"target": str(path), "point": number, "pixel": place, "score": score}
+        for path, matches in zip(target, found, strict=True)
+        for number, (place, score) in enumerate(
+            zip(matches.pixels.tolist(), matches.scores.tolist(), strict=True), start=1
+        )
     ]
     if out:
-        write_image(out, draw_image_matches(picture, pixel, targets, matches))
+        places = [(matches.pixels.cpu().numpy(), matches.scores.cpu().numpy()) for matches in found]
+        write_image(out, draw_image_matches(picture, np.array(pixel), targets, places))
     show({"matches": rows}, rows, as_json)

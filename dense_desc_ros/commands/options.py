@@ -15,21 +15,32 @@ CameraInfo = Annotated[
 Slop = Annotated[
     float, typer.Option(help="Seconds between the stamps of colour and depth at most.")
 ]
+WIDEST = 500  # characters of a table's line
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 
 
 def show(result: dict[str, Any], rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Print the result as JSON, or the rows, which have the same keys, as a table."""
+    """Print the result as JSON, or the rows, which have the same keys, as a table.
+
+    A single row becomes a column, with its keys beside it. No word is cut off or broken where the
+    terminal is too narrow.
+    """
     from rich.console import Console
     from rich.table import Table
 
     if as_json:
         typer.echo(json.dumps(result))
         return
-    table = Table(*rows[0].keys())
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    Console().print(table)
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    if len(rows) == 1:
+        table = Table(show_header=False)
+        cells = [list(pair) for pair in zip(rows[0], cells[0], strict=True)]
+    else:
+        table = Table(*rows[0])
+    for line in cells:
+        table.add_row(*line)
+    needed = Console(width=WIDEST).measure(table).minimum  # to break no word
+    Console(width=max(Console().width, needed)).print(table)
 
 
 def _cell(value: Any) -> str:
