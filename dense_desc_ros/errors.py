@@ -23,3 +23,7 @@ class ReferenceStoreError(DenseDescError):
 
 class DataError(DenseDescError):
     """A recording, a folder of images or a data set that cannot be read or written."""
+
+
+class TrainingError(DenseDescError):
+    """A training that cannot go on."""

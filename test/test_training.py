@@ -16,19 +16,21 @@ from dense_desc_ros.data.augmentation import (
 )
 from dense_desc_ros.data.images import find_images, write_image
 from dense_desc_ros.descriptors import DescriptorModel
-from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.errors import DataError, InvalidInputError, TrainingError
 from dense_desc_ros.matching import sample
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
+from dense_desc_ros.training import data
 from dense_desc_ros.training.config import OptimisationConfig, PicturesConfig, TrainingConfig
 from dense_desc_ros.training.module import DescriptorTraining
 from dense_desc_ros.training.objectives.ntxent import (
     NtxentConfig,
+    NtxentObjective,
     near_features,
     ntxent,
     sample_batch,
 )
 from dense_desc_ros.training.pairs import AugmentedPairs
-from dense_desc_ros.training.train import train
+from dense_desc_ros.training.train import CHECKPOINT, train
 
 SCALES = (6, 12, 40)
 
@@ -189,6 +191,23 @@ def test_a_resumed_run_goes_on_where_it_stopped(pictures, tmp_path):
     resumed = train(config, run, resume=True, workers=0, device="cpu")
     a, b = (DescriptorModel.load(path).describe(blobs(0)).features for path in (whole, resumed))
     torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+
+
+def test_a_run_that_diverges_ends_and_keeps_its_checkpoint(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "EPOCH_STEPS", 4)
+    run, steps = tmp_path / "run", []
+
+    def diverging(self, network, features, batch):
+        steps.append(0)
+        accuracy = torch.ones(())
+        return {"loss": features.mean() / (0.0 if len(steps) > 6 else 1.0), "accuracy": accuracy}
+
+    monkeypatch.setattr(NtxentObjective, "__call__", diverging)
+    with pytest.raises(TrainingError, match=r"the loss is .* at step 8: .* lower learning_rate"):
+        train(small_run(pictures, steps=20), run, workers=0, device="cpu")
+    kept = torch.load(run / CHECKPOINT, weights_only=True)
+    assert kept["global_step"] == 4
+    assert all(values.isfinite().all() for values in kept["state_dict"].values())
 
 
 def test_folders_without_usable_pictures_are_refused(tmp_path):

@@ -20,6 +20,7 @@ from dense_desc_ros.errors import DataError, InvalidInputError, WeightsError
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.config import TrainingConfig
 from dense_desc_ros.training.data import TrainingData, epoch_steps
+from dense_desc_ros.training.divergence import EndsDiverged
 from dense_desc_ros.training.module import VALIDATION_METRIC, DescriptorTraining
 from dense_desc_ros.training.pictures import TensorBoardPictures
 from dense_desc_ros.training.waiting import DataClock
@@ -61,6 +62,7 @@ def train(
     Raises:
         DataError: no usable data, nothing to resume, or `out` is in use by another run.
         InvalidInputError: an unknown device, or `config` differs from the run to be resumed.
+        TrainingError: it diverges; the last checkpoint is of before.
     """
     if device not in ACCELERATORS:
         raise InvalidInputError(f"unknown device {device!r}: use one of {tuple(ACCELERATORS)}")
@@ -69,7 +71,7 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(config.seed, verbose=False)
     network = _make_network(config, checkpoint)
-    callbacks = [TensorBoardPictures(data.samples), *_checkpoints(config, out)]
+    callbacks = [EndsDiverged(), TensorBoardPictures(data.samples), *_checkpoints(config, out)]
     trainer = Trainer(
         accelerator=ACCELERATORS[device],
         devices=devices or (1 if device == "cpu" else "auto"),
