@@ -8,12 +8,11 @@ import torch
 
 from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap
-from dense_desc_ros.pictures import FONT, WHITE, Picture, darken, scale_of
+from dense_desc_ros.pictures import FONT, WHITE, Picture, darken, scale_of, tile
 from dense_desc_ros.pipeline import FrameResult
 from dense_desc_ros.references import Reference
 
 HEAT = 0.6  # share of the colours in the picture; the rest is what was seen, in grey
-COLUMNS = 2
 LOW, HIGH = "0: like the rest of its picture", "1: like itself"
 
 
@@ -32,7 +31,7 @@ def heat_of(reference: Reference, descriptors: DescriptorMap) -> FloatArray:
 
 
 def draw_heatmaps(result: FrameResult, references: Sequence[Reference], most: int = 4) -> Picture:
-    """The heat of references over a frame's picture in grey, side by side, two in a row.
+    """The heat of references over a frame's picture in grey, see `pictures.tile`.
 
     Args:
         result: of the frame.
@@ -50,7 +49,7 @@ def draw_heatmaps(result: FrameResult, references: Sequence[Reference], most: in
         _with_legend(_titled(_heated(grey, heat_of(reference, result.descriptors)), title))
         for reference, title in zip(shown, titles, strict=True)
     ]
-    return _in_rows(panels)
+    return tile(panels)
 
 
 def _grey(image: Picture) -> Picture:
@@ -68,14 +67,6 @@ def _colors(heat: FloatArray) -> Picture:
     shade = np.rint(255 * np.clip(heat, 0, 1)).astype(np.uint8)
     colors = cv2.cvtColor(cv2.applyColorMap(shade, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     return np.asarray(colors, np.uint8)
-
-
-def _in_rows(panels: Sequence[Picture]) -> Picture:
-    """Pictures of one size, two in a row; what is left over is black."""
-    columns = min(len(panels), COLUMNS)
-    filled = [*panels, *[np.zeros_like(panels[0])] * (-len(panels) % columns)]
-    rows = [np.hstack(filled[i : i + columns]) for i in range(0, len(filled), columns)]
-    return np.vstack(rows)
 
 
 def _titled(panel: Picture, text: str) -> Picture:

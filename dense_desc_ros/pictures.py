@@ -131,8 +131,11 @@ def draw_image_matches(
         targets: further pictures, of any size.
         matches: for each of them the pixels (K, 2), and the scores (K,).
     """
-    panels = [_with_points(reference, pixels, None)]
-    panels += [_with_points(target, *found) for target, found in zip(targets, matches, strict=True)]
+    numbers = [str(number) for number in range(1, len(pixels) + 1)]
+    panels = [_with_points(reference, pixels, numbers)]
+    for target, (found, scores) in zip(targets, matches, strict=True):
+        labels = [f"{n} {score:.2f}" for n, score in zip(numbers, scores, strict=True)]
+        panels.append(_with_points(target, found, labels))
     return tile(panels)
 
 
@@ -146,19 +149,12 @@ def tile(panels: Sequence[Picture]) -> Picture:
     return cells.swapaxes(1, 2).reshape(-1, columns * width, 3)
 
 
-def _with_points(picture: Picture, pixels: FloatArray, scores: FloatArray | None) -> Picture:
-    """A copy with numbered points, each in its colour, with their scores if there are any."""
+def _with_points(picture: Picture, pixels: FloatArray, labels: Sequence[str]) -> Picture:
+    """A copy with labelled points, each in a colour of its own."""
     panel = picture.copy()
-    marks = [
-        Mark(pixel, str(number), _bright((number - 1) / len(pixels)))
-        for number, pixel in enumerate(pixels, start=1)
-    ]
-    if scores is not None:
-        marks = [
-            mark._replace(label=f"{mark.label} {score:.2f}")
-            for mark, score in zip(marks, scores, strict=True)
-        ]
-    draw_marks(panel, marks)
+    hues = np.arange(len(labels)) / len(labels)
+    marks = zip(pixels, labels, map(_bright, hues.tolist()), strict=True)
+    draw_marks(panel, [Mark(*mark) for mark in marks])
     return panel
 
 

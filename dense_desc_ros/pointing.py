@@ -1,4 +1,6 @@
-"""From a point in space that somebody points out to the pixel that shows it."""
+"""What somebody points out: pixels as they are typed, and points in space."""
+
+import re
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +10,18 @@ from dense_desc_ros.errors import InvalidInputError
 
 AGREEMENT = 0.02  # m along the optical axis between a point and what is measured where it is seen
 REACH = 1  # px around the pixel: a point of an earlier frame may fall beside what it was seen on
+
+
+def parse_pixel(text: str) -> tuple[float, float]:
+    """The pixel (u, v) of a text like "320.5,240".
+
+    Raises:
+        InvalidInputError: it is not like that.
+    """
+    number = r"(\d+(?:\.\d*)?)"
+    if not (match := re.fullmatch(f"{number},{number}", text)):
+        raise InvalidInputError(f"{text!r} is not U,V, like 320,240")
+    return float(match[1]), float(match[2])
 
 
 def pixel_of_point(frame: RgbdFrame, point: npt.ArrayLike) -> FloatArray:

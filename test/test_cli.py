@@ -82,7 +82,7 @@ def test_what_cannot_be_matched_ends_in_one_line(files, tmp_path):
     weights = files / "weights.safetensors"
     refused = dense_desc("match", "--weights", weights, *picture, tmp_path / "a.png")
     assert_refused(refused, "cannot read picture")
-    assert "'150 130' is not U,V" in match(files, pixel="150 130").stderr
+    assert_refused(match(files, pixel="150 130"), "'150 130' is not U,V")
 
 
 def test_commands_refuse_what_is_not_there(tmp_path):

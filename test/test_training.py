@@ -1,5 +1,7 @@
 """Training from plain pictures: the loss, the views, and a run that learns and can be resumed."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ from dense_desc_ros.training.objectives.ntxent import (
     sample_batch,
 )
 from dense_desc_ros.training.pairs import AugmentedPairs
-from dense_desc_ros.training.train import CHECKPOINT, train
+from dense_desc_ros.training.train import train
 
 SCALES = (6, 12, 40)
 
@@ -193,21 +195,24 @@ def test_a_resumed_run_goes_on_where_it_stopped(pictures, tmp_path):
     torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
 
 
-def test_a_run_that_diverges_ends_and_keeps_its_checkpoint(pictures, tmp_path, monkeypatch):
+def test_a_run_that_diverges_ends_and_goes_on_from_its_checkpoint(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "EPOCH_STEPS", 4)
-    run, steps = tmp_path / "run", []
+    config, run = small_run(pictures, steps=12), tmp_path / "run"
+    losses, whole = [], NtxentObjective.__call__
 
-    def diverging(self, network, features, batch):
-        steps.append(0)
-        accuracy = torch.ones(())
-        return {"loss": features.mean() / (0.0 if len(steps) > 6 else 1.0), "accuracy": accuracy}
+    def watched(self, network, features, batch):
+        values = whole(self, network, features, batch)
+        losses.append(values["loss"] / (0.0 if len(losses) == 6 else 1.0))
+        return values | {"loss": losses[-1]}
 
-    monkeypatch.setattr(NtxentObjective, "__call__", diverging)
+    monkeypatch.setattr(NtxentObjective, "__call__", watched)
     with pytest.raises(TrainingError, match=r"the loss is .* at step 8: .* lower learning_rate"):
-        train(small_run(pictures, steps=20), run, workers=0, device="cpu")
-    kept = torch.load(run / CHECKPOINT, weights_only=True)
-    assert kept["global_step"] == 4
-    assert all(values.isfinite().all() for values in kept["state_dict"].values())
+        train(config, run, workers=0, device="cpu")
+    assert [math.isfinite(loss) for loss in losses] == [True] * 6 + [False] * 2
+    weights = train(config, run, resume=True, workers=0, device="cpu")
+    assert len(losses) == 8 + 8  # from step 4 to step 12
+    assert all(math.isfinite(loss) for loss in losses[8:])
+    assert DescriptorModel.load(weights).describe(blobs(0)).features.isfinite().all()
 
 
 def test_folders_without_usable_pictures_are_refused(tmp_path):

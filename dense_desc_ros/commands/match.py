@@ -1,36 +1,17 @@
 """`dense-desc match`."""
 
-import re
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from dense_desc_ros.commands.options import Device, Json, Weights, show
 
 
-class Point(NamedTuple):
-    """A pixel, as it is typed."""
-
-    u: float
-    v: float
-
-
-def _point(text: str) -> Point:
-    number = r"-?\d+(?:\.\d+)?"
-    parts = re.fullmatch(rf"({number}),({number})", text)
-    if not parts:
-        raise typer.BadParameter(f"{text!r} is not U,V, like 286,60")
-    return Point(float(parts[1]), float(parts[2]))
-
-
 def match(
     weights: Weights,
     reference: Annotated[Path, typer.Option(help="Picture that shows the points.")],
-    pixel: Annotated[
-        list[Point],
-        typer.Option(parser=_point, metavar="U,V", help="A point in it; repeatable."),
-    ],
+    pixel: Annotated[list[str], typer.Option(help="U,V of a point in it; repeatable.")],
     target: Annotated[list[Path], typer.Option(help="Picture to find them in; repeatable.")],
     out: Annotated[Path | None, typer.Option(help="Write a picture of all here.")] = None,
     as_json: Json = False,
@@ -42,10 +23,12 @@ def match(
     from dense_desc_ros.data.images import read_image, write_image
     from dense_desc_ros.descriptors import DescriptorModel
     from dense_desc_ros.pictures import draw_image_matches
+    from dense_desc_ros.pointing import parse_pixel
 
+    points = np.array([parse_pixel(text) for text in pixel])
     model = DescriptorModel.load(weights, device)
     picture = read_image(reference)
-    wanted = model.describe(picture).sample(pixel)
+    wanted = model.describe(picture).sample(points)
     targets = [read_image(path) for path in target]
     found = [model.describe(image).match(wanted) for image in targets]
     rows = [
@@ -57,5 +40,5 @@ def match(
     ]
     if out:
         places = [(matches.pixels.cpu().numpy(), matches.scores.cpu().numpy()) for matches in found]
-        write_image(out, draw_image_matches(picture, np.array(pixel), targets, places))
+        write_image(out, draw_image_matches(picture, points, targets, places))
     show({"matches": rows}, rows, as_json)

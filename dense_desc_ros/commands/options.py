@@ -15,8 +15,9 @@ CameraInfo = Annotated[
 Slop = Annotated[
     float, typer.Option(help="Seconds between the stamps of colour and depth at most.")
 ]
-WIDEST = 500  # characters of a table's line
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
+
+WIDEST = 500  # characters of a table's line
 
 
 def show(result: dict[str, Any], rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -14,7 +14,11 @@ class EndsDiverged(Callback):
     """
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Raises: TrainingError: the loss is not finite, as weights are not any more."""
+        """Check the last step's loss.
+
+        Raises:
+            TrainingError: it is not finite, and so the weights are not any more.
+        """
         loss = trainer.callback_metrics["loss"]
         if not torch.isfinite(loss):
             raise TrainingError(

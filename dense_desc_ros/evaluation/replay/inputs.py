@@ -12,6 +12,7 @@ from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.grasp_messages import matrix_from_values
 from dense_desc_ros.names import check_name
+from dense_desc_ros.pointing import parse_pixel
 
 LIMITED = ("found", "auc")
 
@@ -41,11 +42,10 @@ def parse_click(text: str) -> tuple[str, Click]:
     Raises:
         InvalidInputError: it is not like that, or has an impossible name.
     """
-    number = r"(\d+(?:\.\d*)?)"
-    if not (match := re.fullmatch(rf"(.*)=(\d+):{number},{number}", text)):
+    if not (match := re.fullmatch(r"(.*)=(\d+):(.*)", text)):
         raise InvalidInputError(f"{text!r} is not NAME=FRAME:U,V, like mug=0:320,240")
-    name, frame, u, v = match.groups()
-    return check_name(name), Click(int(frame), (float(u), float(v)))
+    name, frame, pixel = match.groups()
+    return check_name(name), Click(int(frame), parse_pixel(pixel))
 
 
 def read_clicks(path: Path) -> dict[str, Click]:

@@ -46,7 +46,7 @@ class Size:
         backbone, output_stride: of the network.
         keypoints: of the objective that trains some.
         steps, batch_size: of every training.
-        initial_weights: that all start from, as far as they fit; "" is from scratch.
+        initial_weights: that all start from, as far as they fit; None is from scratch.
         dims: D, lengths of descriptors.
         seeds: trainings at `seeds_dim`; of the other dims there is one.
         pairs: of pictures, in each evaluation.
@@ -68,7 +68,7 @@ class Size:
     seeds: int
     seeds_dim: int
     pairs: int
-    initial_weights: str = ""
+    initial_weights: str | None = None
     on_device: bool = False
     precision: str = "32-true"
 
@@ -202,7 +202,7 @@ def training_config(size: Size, case: Case, data: Path) -> TrainingConfig:
             keypoints=size.keypoints if "keypoint" in strategy.objectives else 0,
             learned_scale=any(name in BY_L2 for name in strategy.objectives),
         ),
-        initial_weights=size.initial_weights or None,
+        initial_weights=size.initial_weights,
         optimisation=OptimisationConfig(size.steps, size.batch_size, precision=size.precision),
         seed=case.seed,
     )
