@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -29,7 +29,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 BRIGHTNESS = np.arange(256, dtype=np.float32) / np.float32(255)  # of bytes
 DESCRIPTION = "dense_desc_ros"  # under which files have the configuration
 # Left out at their defaults, so that fingerprints stay.
-LATER_FIELDS = ("keypoints", "input_stride", "learned_scale")
+LATER_FIELDS = ("keypoints", "input_stride", "learned_scale", "turns")
 
 
 @dataclass(frozen=True)
@@ -119,23 +119,43 @@ class DescriptorModel:
         model.notes = metadata
         return model
 
-    def save(self, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
+    def with_turns(self, turns: int) -> "DescriptorModel":
+        """The same weights looking at pictures in so many turns, see `NetworkConfig`.
+
+        Raises:
+            InvalidInputError: an impossible number.
+            WeightsError: the model was exported, and does not have its weights any more.
+        """
+        network = DescriptorNetwork(replace(self._trained().config, turns=turns))
+        network.load_state_dict(self.network.state_dict())
+        turned = DescriptorModel(network, self.config.metric, str(self.device))
+        turned.notes = self.notes
+        return turned
+
+    def save(
+        self,
+        path: str | Path,
+        notes: Mapping[str, str] | None = None,
+        parameters: torch.dtype = torch.float32,
+    ) -> None:
         """Write the weights and their description to one safetensors file, atomically.
 
         Args:
             path: the file.
             notes: further metadata of it, beside those the model has already, for people; for
                 instance how it was trained.
+            parameters: as what they are written; bfloat16 makes the file half as large.
 
         Raises:
             WeightsError: the model was exported, and does not have its weights any more.
         """
-        if not isinstance(self.network, DescriptorNetwork):
-            raise WeightsError(
-                "an exported model cannot be saved: copy its file, or the one it was made from"
-            )
+        names = {name for name, _ in self._trained().named_parameters()}
+        tensors = {
+            name: tensor.to(parameters) if name in names else tensor
+            for name, tensor in self._tensors().items()
+        }
         metadata = {**self.notes, **(notes or {}), DESCRIPTION: self.config.to_json()}
-        write_atomically(Path(path), serialize(self._tensors(), metadata))
+        write_atomically(Path(path), serialize(tensors, metadata))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -204,6 +224,13 @@ class DescriptorModel:
         logits, depths = self.network.keypoint_maps(self.forward(self.preprocess(image)))
         found = expectations(logits, depths, self.config.network.output_stride, camera.fx)
         return Keypoints(*(values[0] for values in found))
+
+    def _trained(self) -> DescriptorNetwork:
+        if not isinstance(self.network, DescriptorNetwork):
+            raise WeightsError(
+                "an exported model cannot be saved or changed: take the file it was made from"
+            )
+        return self.network
 
     def _tensors(self) -> dict[str, Tensor]:
         return {

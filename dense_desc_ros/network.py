@@ -7,6 +7,10 @@ costs far less than the dilated convolutions of the original Dense Object Nets.
 
 For training by keypoints, two 1x1 heads turn the descriptors of all places into N spatial logits
 and N depths.
+
+A trained network may look at each picture in several quarter turns and average what it sees (as
+Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, have it for convolutions):
+objects lie at any angle, and no training ends with descriptors that do not depend on it.
 """
 
 from dataclasses import dataclass
@@ -46,6 +50,8 @@ class NetworkConfig:
             input; 2 takes a quarter of the time.
         learned_scale: descriptors have a length that is learnt, as objectives by L2 need; else
             every channel has variance one.
+        turns: 1, 2 or 4; features are the mean of those of the image and of its copies turned in
+            equal steps, which takes so many times as long. Not in training.
     """
 
     backbone: str = "resnet18"
@@ -54,6 +60,7 @@ class NetworkConfig:
     keypoints: int = 0
     input_stride: int = 1
     learned_scale: bool = False
+    turns: int = 1
 
     def __post_init__(self) -> None:
         if not is_backbone(self.backbone):
@@ -72,6 +79,8 @@ class NetworkConfig:
             raise InvalidInputError(f"descriptor_dim {self.descriptor_dim} is not in 1..4096")
         if not 0 <= self.keypoints <= 4096:
             raise InvalidInputError(f"keypoints {self.keypoints} is not in 0..4096")
+        if self.turns not in (1, 2, 4):
+            raise InvalidInputError(f"turns {self.turns} is not 1, 2 or 4")
 
     @property
     def pyramid_stride(self) -> int:
@@ -169,7 +178,24 @@ class DescriptorNetwork(FeatureNetwork):
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Descriptors (B, D, ceil(H/s), ceil(W/s)) of RGB images (B, 3, H, W) in [0, 1]."""
+        """Descriptors (B, D, ceil(H/s), ceil(W/s)) of RGB images (B, 3, H, W) in [0, 1].
+
+        In use with several turns, H and W must be multiples of the coarsest stride.
+        """
+        if self.training or self.config.turns == 1:
+            return self._describe(images)
+        step = 4 // self.config.turns
+        views = []
+        for turn in range(0, 4, step):
+            turned = torch.rot90(images, turn, dims=(2, 3))
+            view = self._describe(turned.contiguous(memory_format=torch.channels_last))
+            if not self.config.learned_scale:
+                view = functional.normalize(view, dim=1)  # as cosines compare them, all count alike
+            views.append(torch.rot90(view, -turn, dims=(2, 3)))
+        return torch.stack(views).mean(dim=0)
+
+    def _describe(self, images: Tensor) -> Tensor:
+        """Descriptors of images as they are."""
         if self.config.input_stride > 1:
             images = functional.avg_pool2d(images, self.config.input_stride)
         maps = self._backbone_maps((images - self.mean) / self.std)

@@ -1,10 +1,15 @@
 """The model: its files, its fingerprint, images of any size."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+from dense_desc_ros.cli import app
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import InvalidInputError, WeightsError
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
@@ -36,6 +41,50 @@ def test_an_input_stride_is_a_picture_averaged_before(tmp_path):
     torch.testing.assert_close(found.sample([(40.5, 22.5)]), expected.sample([(20, 11)]))
     with pytest.raises(InvalidInputError, match=r"not one of \(8, 16, 32, 64\)"):
         NetworkConfig("resnet18", 4, 5, input_stride=2)
+
+
+@pytest.mark.parametrize("learned_scale", [False, True])
+@pytest.mark.parametrize("turns", [2, 4])
+def test_descriptors_averaged_over_turns_do_not_depend_on_them(turns, learned_scale, tmp_path):
+    config = NetworkConfig("resnet18", 8, 5, learned_scale=learned_scale, turns=turns)
+    network = DescriptorNetwork(config)
+    metric = "l2" if learned_scale else "cosine"
+    DescriptorModel(network, metric, "cpu").save(tmp_path / "weights.safetensors")
+    model = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu")
+    image = picture(64, 96)
+    upright = model.describe(image).features
+    for turn in range(0, 4, 4 // turns):
+        turned = model.describe(np.rot90(image, turn)).features
+        torch.testing.assert_close(turned, torch.rot90(upright, turn), rtol=1e-4, atol=1e-5)
+
+    single = DescriptorNetwork(replace(config, turns=1)).eval()
+    single.load_state_dict(network.state_dict())
+    once = DescriptorModel(single, metric, "cpu")
+    assert once.fingerprint != model.fingerprint  # references of the one are not the other's
+    assert not torch.allclose(
+        once.describe(np.rot90(image, 2)).features, torch.rot90(once.describe(image).features, 2)
+    )
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(network.train()(images), single.train()(images))
+
+
+def test_weights_for_use_are_half_as_large_and_nearly_the_same(tmp_path):
+    model = DescriptorModel(DescriptorNetwork(NetworkConfig("resnet18", 8, 5)), device="cpu")
+    model.save(tmp_path / "trained.safetensors", {"steps": "100"})
+    command = ["export", "--weights", str(tmp_path / "trained.safetensors"), "--turns", "2"]
+    small = tmp_path / "small.safetensors"
+    told = CliRunner().invoke(app, [*command, "--out", str(small), "--json"])
+    exported = DescriptorModel.load(small, "cpu")
+    assert json.loads(told.stdout)["fingerprint"] == exported.fingerprint
+    assert small.stat().st_size < 0.51 * (tmp_path / "trained.safetensors").stat().st_size
+    assert exported.config.network == replace(model.config.network, turns=2)
+    assert exported.notes == {"steps": "100"}
+    image = picture(64, 96)
+    expected = model.with_turns(2).describe(image).features
+    assert 0 < (exported.describe(image).features - expected).abs().max() < 0.1
+
+    refused = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "weights.pt")])
+    assert "must end in .onnx or .safetensors" in str(refused.exception)
 
 
 def test_an_odd_size_matches_the_same_place_as_its_padded_picture(tiny_model):

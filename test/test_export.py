@@ -12,7 +12,7 @@ from dense_desc_ros.data.images import write_image
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DenseDescError, InvalidInputError, WeightsError
 from dense_desc_ros.export import onnx_network
-from dense_desc_ros.export.onnx_writer import export_onnx, largest_difference, made_picture
+from dense_desc_ros.export.export import TOLERANCES, export_model, largest_difference, made_picture
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 
 onnx = pytest.importorskip("onnx")
@@ -58,7 +58,11 @@ def test_pictures_of_any_size_have_the_same_features(model: DescriptorModel, fil
     rng = np.random.default_rng(0)
     sizes = [(480, 640), (64, 64), (100, 333)]
     pictures = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
-    assert largest_difference(model, exported, [made_picture(), *pictures]) < 1e-4
+    tolerance = TOLERANCES[".onnx"]
+    assert largest_difference(model, exported, [made_picture(), *pictures], tolerance) < 1e-4
+    turned = file.parent / "turned.onnx"
+    export_model(model.with_turns(4), turned)
+    largest_difference(model.with_turns(4), DescriptorModel.load(turned), pictures, tolerance)
 
 
 def test_references_match_at_the_same_pixels(model: DescriptorModel, file: Path) -> None:
@@ -85,7 +89,7 @@ def test_keypoints_are_the_same(model: DescriptorModel, file: Path) -> None:
 def test_another_network_is_noticed(model: DescriptorModel, file: Path) -> None:
     other = DescriptorModel(DescriptorNetwork(model.network.config), device="cpu")
     with pytest.raises(DenseDescError, match="do not use it"):
-        largest_difference(other, DescriptorModel.load(file), [made_picture()])
+        largest_difference(other, DescriptorModel.load(file), [made_picture()], 1e-3)
 
 
 def test_what_an_exported_model_cannot_do_is_told(file: Path, tmp_path: Path) -> None:
@@ -93,7 +97,9 @@ def test_what_an_exported_model_cannot_do_is_told(file: Path, tmp_path: Path) ->
     with pytest.raises(WeightsError, match="cannot be saved"):
         exported.save(tmp_path / "model.safetensors")
     with pytest.raises(InvalidInputError, match="exported already"):
-        export_onnx(exported, tmp_path / "again.onnx")
+        export_model(exported, tmp_path / "again.onnx")
+    with pytest.raises(WeightsError, match="cannot be saved or changed"):
+        exported.with_turns(2)
     with pytest.raises(InvalidInputError, match="runs on the processor in float32"):
         DescriptorModel.load(file, device="cuda")
     with pytest.raises(InvalidInputError, match="runs on the processor in float32"):

@@ -10,35 +10,54 @@ from dense_desc_ros.commands.options import Json, Weights, show
 
 def export(
     weights: Weights,
-    out: Annotated[Path, typer.Option(help="File to write, .onnx.")],
+    out: Annotated[Path, typer.Option(help="File to write, .onnx or .safetensors.")],
+    turns: Annotated[
+        int | None,
+        typer.Option(
+            help="1, 2 or 4: features are the mean over so many turns of a picture, which are more "
+            "accurate and take so many times as long.",
+            show_default="as it is",
+        ),
+    ] = None,
     picture: Annotated[
         list[Path] | None,
         typer.Option(help="Compare on this; repeatable.", show_default="a made one"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a network as ONNX, which runs faster on processors, and compare it with the original.
+    """Write a model for use, and compare it with the original.
 
-    The file is used like the weights, by all commands and by the node (`weights:=caps.onnx`), in
-    ONNX Runtime; references made with the weights stay valid. It takes images of any size.
+    As .onnx it runs faster on processors: the file is used like the weights, by all commands and by
+    the node (`weights:=caps.onnx`), in ONNX Runtime; references made with the weights stay valid. It
+    takes images of any size. Needs onnx and onnxscript to write, onnx and onnxruntime to run. It
+    takes up to a minute.
 
-    Needs onnx and onnxscript to write, onnx and onnxruntime to run. It takes up to a minute.
+    As .safetensors it has its parameters in bfloat16, which halves the file. References are to be
+    made anew with it, and so they are with another number of turns.
     """
     from rich.console import Console
 
     from dense_desc_ros.data.images import read_image
     from dense_desc_ros.descriptors import DescriptorModel
-    from dense_desc_ros.export.onnx_writer import export_onnx, largest_difference, made_picture
+    from dense_desc_ros.export.export import (
+        TOLERANCES,
+        export_model,
+        largest_difference,
+        made_picture,
+    )
 
     model = DescriptorModel.load(weights, "cpu")
+    if turns is not None:
+        model = model.with_turns(turns)
     images = [read_image(path) for path in picture] if picture else [made_picture()]
     with Console(stderr=True).status("exporting"):
-        export_onnx(model, out)
-        difference = largest_difference(model, DescriptorModel.load(out), images)
+        export_model(model, out)
+        exported = DescriptorModel.load(out, "cpu")
+        difference = largest_difference(model, exported, images, TOLERANCES[out.suffix])
     result = {
         "file": str(out),
         "megabytes": out.stat().st_size / 1e6,
         "largest_difference": difference,
-        "fingerprint": model.fingerprint,
+        "fingerprint": exported.fingerprint,
     }
     show(result, [result], as_json)

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.fx.experimental.optimization import fuse
 
 from dense_desc_ros.descriptors import DescriptorModel
+from dense_desc_ros.export.export import made_picture
 from dense_desc_ros.export.onnx_network import import_library
-from dense_desc_ros.export.onnx_writer import export_onnx, made_picture
+from dense_desc_ros.export.onnx_writer import export_onnx
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 
 BASELINE = "torch"  # as the node runs safetensors: channels last, float32

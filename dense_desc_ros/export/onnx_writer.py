@@ -1,21 +1,17 @@
-"""Writes a model as ONNX, and checks what was written."""
+"""Writes a model as ONNX."""
 
 import warnings
 from pathlib import Path
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from dense_desc_ros.descriptors import DESCRIPTION, DescriptorModel
-from dense_desc_ros.errors import DenseDescError, InvalidInputError
+from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.export.onnx_network import FINGERPRINT, IMAGES, OUTPUTS, import_library
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.network import DescriptorNetwork
 
-TOLERANCE = 1e-3  # of features, over the greatest of them
 EXAMPLE = 2, 3  # height and width that are traced, times the coarsest stride: neither 1, nor equal
 
 
@@ -27,42 +23,14 @@ def export_onnx(model: DescriptorModel, path: Path) -> None:
     `keypoint_depths`. Batch normalisations are folded into the convolutions.
 
     Raises:
-        InvalidInputError: another kind of file, an exported model, or a library is missing.
+        InvalidInputError: an exported model, or a library is missing.
         OSError: the file cannot be written.
     """
-    if path.suffix != ".onnx":
-        raise InvalidInputError(f"{path} must be an .onnx file, by which it is recognised")
     if not isinstance(model.network, DescriptorNetwork):
         raise InvalidInputError("the model was exported already: give the safetensors file")
     for library in ("onnx", "onnxscript"):
         import_library(library)
     write_atomically(path, _convert(model))
-
-
-def largest_difference(
-    model: DescriptorModel, exported: DescriptorModel, images: list[npt.NDArray[np.uint8]]
-) -> float:
-    """Of any number in the features of images (H, W, 3), over the greatest of them.
-
-    Raises:
-        DenseDescError: more than TOLERANCE.
-    """
-    worst = 0.0
-    for image in images:
-        expected, found = (m.describe(image).features.cpu() for m in (model, exported))
-        worst = max(worst, float((found - expected).abs().max() / expected.abs().max()))
-    if not worst < TOLERANCE:
-        raise DenseDescError(
-            f"the exported network differs by {worst:.2g} of its greatest feature, and not by less "
-            f"than {TOLERANCE}: do not use it"
-        )
-    return worst
-
-
-def made_picture() -> npt.NDArray[np.uint8]:
-    """A picture (480, 640, 3) of coloured blobs."""
-    blobs = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    return np.asarray(cv2.resize(blobs, (640, 480), interpolation=cv2.INTER_CUBIC))
 
 
 class _AllOutputs(torch.nn.Module):
