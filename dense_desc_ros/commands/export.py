@@ -28,9 +28,9 @@ def export(
     """Write a model for use, and compare it with the original.
 
     As .onnx it runs faster on processors: the file is used like the weights, by all commands and by
-    the node (`weights:=caps.onnx`), in ONNX Runtime; references made with the weights stay valid. It
-    takes images of any size. Needs onnx and onnxscript to write, onnx and onnxruntime to run. It
-    takes up to a minute.
+    the node (`weights:=caps.onnx`), in ONNX Runtime; references made with the weights stay valid,
+    and it takes images of any size. Needs onnx and onnxscript to write, onnx and onnxruntime to
+    run. It takes up to a minute.
 
     As .safetensors it has its parameters in bfloat16, which halves the file. References are to be
     made anew with it, and so they are with another number of turns.

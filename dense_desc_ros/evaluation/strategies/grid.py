@@ -143,11 +143,11 @@ def strategies(size: Size) -> dict[str, Strategy]:
         for margins in ("hard", "soft")
     )
     ntxent = NtxentConfig(**near)  # type: ignore[arg-type]
+    distribution = DistributionConfig(points=POINTS, sigma=3.0 * pixels)
     return {
         "contrastive": Strategy({"contrastive": ContrastiveConfig(**near)}),  # type: ignore[arg-type]
-        "distribution": Strategy(
-            {"distribution": DistributionConfig(points=POINTS, sigma=3.0 * pixels)}
-        ),
+        "distribution": Strategy({"distribution": distribution}),
+        "distribution-across": Strategy({"distribution": distribution}, other_instances=0.5),
         "class-hard": Strategy({"class_aware": hard}),
         "class-soft": Strategy({"class_aware": soft}),
         "ntxent": Strategy({"ntxent": ntxent}),
