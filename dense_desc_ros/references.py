@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,11 @@ class Support:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @cached_property
+    def points_array(self) -> FloatArray:
+        """The points as float64, which every frame needs."""
+        return np.asarray(self.points.double().numpy())
 
     @classmethod
     def none(cls, dim: int) -> "Support":

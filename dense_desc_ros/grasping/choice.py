@@ -72,7 +72,7 @@ def _choose(
 
 def _around(reference: Reference, found: PointPose) -> FloatArray:
     """Points (n, 3) of the surface that was registered, where they are now; of MOST at most."""
-    points = reference.support.points.double().numpy()
+    points = reference.support.points_array
     points = points[:: math.ceil(len(points) / MOST) or 1]
     T = found.T_camera_point
     return np.asarray(found.scale * points @ T[:3, :3].T + T[:3, 3])

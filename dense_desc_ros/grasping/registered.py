@@ -75,7 +75,7 @@ class _Matcher:
         self._stride = descriptors.stride
         wanted = torch.cat([reference.support.descriptors for reference in references])
         self._similarity = descriptors.feature_similarity(wanted.to(descriptors.features.device))
-        self._points = np.concatenate([_points(reference) for reference in references])
+        self._points = np.concatenate([each.support.points_array for each in references])
         self._sizes = np.array([len(reference.support) for reference in references])
         self._rows = np.split(np.arange(len(wanted)), np.cumsum(self._sizes)[:-1])
 
@@ -174,10 +174,6 @@ def _padded(values: FloatArray, sizes: npt.NDArray[np.integer]) -> FloatArray:
     rows = np.zeros((len(sizes), sizes.max(), *values.shape[1:]))
     rows[np.arange(sizes.max()) < sizes[:, None]] = values
     return rows
-
-
-def _points(reference: Reference) -> FloatArray:
-    return np.asarray(reference.support.points.double().numpy())
 
 
 def _views(reference: Reference) -> npt.NDArray[np.integer]:

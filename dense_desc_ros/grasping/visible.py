@@ -56,18 +56,21 @@ class VisibleSurface:
         np.multiply(seen[2], across[columns], out=seen[0])
         np.multiply(seen[2], down[rows, None], out=seen[1])
         seen = seen.reshape(3, -1)
-        squares = np.square(seen - np.array([[x], [y], [z]], np.float32))
-        near = squares[0] + squares[1] + squares[2] <= radius**2  # False for NaN
+        offsets = seen - np.array([[x], [y], [z]], np.float32)
+        near = np.einsum("ij,ij->j", offsets, offsets) <= radius**2  # False for NaN
         return seen.compress(near, axis=1).T
 
     @cached_property
     def _depth(self) -> npt.NDArray[np.float32]:
         """(H, W) metres, NaN where there is no surface."""
         depth = self._frame.depth
-        flying = ~(_has_neighbour(depth, axis=0) & _has_neighbour(depth, axis=1))
-        solid = depth.copy()
-        solid[flying] = np.nan
-        return solid
+        gap = SURFACE_GAP * depth
+        beside = np.abs(depth[:, 1:] - depth[:, :-1]) <= gap[:, :-1]
+        below = np.abs(depth[1:] - depth[:-1]) <= gap[:-1]
+        is_surface = np.ones(depth.shape, bool)  # at the borders, where there is one neighbour only
+        np.logical_or(beside[:, :-1], beside[:, 1:], out=is_surface[:, 1:-1])
+        is_surface[1:-1] &= below[:-1] | below[1:]
+        return np.where(is_surface, depth, np.float32(np.nan))
 
     @cached_property
     def _rays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -76,15 +79,6 @@ class VisibleSurface:
         across = (np.arange(camera.width) - camera.cx) / camera.fx
         down = (np.arange(camera.height) - camera.cy) / camera.fy
         return across.astype(np.float32), down.astype(np.float32)
-
-
-def _has_neighbour(depth: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.bool_]:
-    """Where the one before or after along an axis is on the same surface, or there is only one."""
-    depth = np.swapaxes(depth, 0, axis)
-    near = np.abs(np.diff(depth, axis=0)) <= SURFACE_GAP * depth[:-1]
-    found = np.ones(depth.shape, bool)
-    found[1:-1] = near[:-1] | near[1:]
-    return np.swapaxes(found, 0, axis)
 
 
 def _window(
