@@ -13,7 +13,6 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
-from torch.fx.experimental.optimization import fuse
 
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.export.export import made_picture
@@ -95,14 +94,12 @@ def _measure(
 
 def _ways(model: DescriptorModel, file: Path, threads: int) -> dict[str, Forward]:
     network = model.network
-    folded = fuse(deepcopy(network)).to(memory_format=torch.channels_last)
     planar = deepcopy(network).to(memory_format=torch.contiguous_format)
     compiled = torch.compile(deepcopy(network))
     half = DescriptorModel(deepcopy(network), device="cpu", precision="bfloat16")
     ways: dict[str, Forward] = {
         BASELINE: model.forward,
         "torch, channels first": lambda pixels: planar(pixels.contiguous()),
-        "torch, batch-norm folded": folded,
         "torch, bfloat16": half.forward,
         "torch.compile": compiled,
         "onnxruntime": DescriptorModel.load(file).forward,
