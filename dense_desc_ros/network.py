@@ -79,7 +79,7 @@ class NetworkConfig:
             raise InvalidInputError(f"descriptor_dim {self.descriptor_dim} is not in 1..4096")
         if not 0 <= self.keypoints <= 4096:
             raise InvalidInputError(f"keypoints {self.keypoints} is not in 0..4096")
-        if self.turns not in (1, 2, 4):
+        if type(self.turns) is not int or self.turns not in (1, 2, 4):  # files may hold 4.0
             raise InvalidInputError(f"turns {self.turns} is not 1, 2 or 4")
 
     @property

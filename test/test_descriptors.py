@@ -64,6 +64,8 @@ def test_descriptors_averaged_over_turns_do_not_depend_on_them(turns, learned_sc
     assert not torch.allclose(
         once.describe(np.rot90(image, 2)).features, torch.rot90(once.describe(image).features, 2)
     )
+    with pytest.raises(InvalidInputError, match=r"turns 4.0 is not 1, 2 or 4"):
+        replace(config, turns=4.0)
     images = torch.rand(2, 3, 64, 64)
     torch.testing.assert_close(network.train()(images), single.train()(images))
 
