@@ -19,6 +19,7 @@ from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import InvalidInputError, ReferenceStoreError
 from dense_desc_ros.names import check_name as check_name
 
+FORMAT = 2  # of files; another is of a version whose scores are on another scale
 LEAST_CONTRAST = 0.05  # between `own` and `rest`: what is everywhere alike has no score
 
 
@@ -125,6 +126,7 @@ class Reference:
 
     def to_bytes(self) -> bytes:
         description = {
+            "format": FORMAT,
             "name": self.name,
             "fingerprint": self.fingerprint,
             "T_point_grasp": self.T_point_grasp.tolist(),
@@ -146,6 +148,8 @@ class Reference:
         try:
             with safetensors.safe_open(path, framework="pt") as file:
                 description = json.loads((file.metadata() or {})["reference"])
+                if description.get("format") != FORMAT:
+                    raise ValueError("another version of this package made it: register it anew")
                 descriptors = file.get_tensor("descriptors")
                 keypoints = file.get_tensor("keypoints")
                 support = Support(

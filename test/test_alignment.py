@@ -1,5 +1,7 @@
 """Motions fitted to points against SciPy and PyTorch, and found among wrong correspondences."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -102,6 +104,20 @@ def test_where_any_size_is_possible_the_same_size_is_found_among_many_places(see
     a, b, _ = scene(T, seed, wrong=0.75, places=5)
     millimetres, degrees = difference(matrix(aligned(a, b)), T)
     assert millimetres < 8 and degrees < 8
+
+
+def test_of_very_many_places_the_likeliest_propose():
+    """5000: their pairs would take 100 MB, a map of floats, and several of these."""
+    T = pose(0.1, 0.2, 0.6, (0.5, 0.3, 1.0))
+    a, b, right = scene(T, 0, wrong=0.5, places=5, count=1000)
+    likely = np.random.default_rng(0).uniform(0.5, 0.8, right.shape) + 0.15 * right
+    tracemalloc.start()
+    fits = aligned(a, b, likely)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6
+    millimetres, degrees = difference(matrix(fits), T)
+    assert millimetres < 3 and degrees < 3
 
 
 @given(T=motions, seed=st.integers(0, 10_000), scale=st.sampled_from([0.75, 0.8, 1.2, 1.3]))

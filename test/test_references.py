@@ -1,5 +1,6 @@
 """References on disk: whole, safe, and of the right model."""
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -7,10 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save as serialize
 
 from dense_desc_ros import files
 from dense_desc_ros.errors import InvalidInputError, ReferenceStoreError
+from dense_desc_ros.grasping.batches import batches
 from dense_desc_ros.reference_store import ReferenceStore
 from dense_desc_ros.references import LEAST_CONTRAST, Level, Reference, Support
 
@@ -143,11 +148,29 @@ def test_files_whose_parts_do_not_fit_are_reported(store, damage):
     assert "mug.safetensors is not a readable reference" in again.problems["mug"]
 
 
-def test_files_of_before_there_were_surroundings_are_reported(store):
-    description = json.dumps({"name": "mug", "fingerprint": "f" * 64})
-    data = serialize({"descriptors": torch.zeros(1, 8)}, {"reference": description})
-    (store.folder / "mug.safetensors").write_bytes(data)
-    assert "not a readable reference" in reopened(store).problems["mug"]
+@pytest.mark.parametrize("format", [None, 1, "2"])
+def test_files_of_another_version_are_reported(store, format):
+    store.add(reference())
+    path = store.folder / "mug.safetensors"
+    with safe_open(path, "pt") as file:
+        description = json.loads(file.metadata()["reference"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    path.write_bytes(
+        serialize(tensors, {"reference": json.dumps(description | {"format": format})})
+    )
+    assert "another version of this package made it" in reopened(store).problems["mug"]
+
+
+@given(sizes=st.lists(st.integers(0, 9), max_size=12), most=st.integers(1, 20))
+def test_batches_are_all_references_in_order_and_not_too_large(sizes, most):
+    references = [reference(views=max(size, 1)) for size in sizes]
+    size = {id(each): number for each, number in zip(references, sizes, strict=True)}
+    made = list(batches(references, lambda each: size[id(each)], most))
+    assert [each for some in made for each in some] == references
+    for some in made:
+        assert some and (len(some) == 1 or sum(size[id(each)] for each in some) <= most)
+    for one, following in itertools.pairwise(made):  # no more of them than are needed
+        assert sum(size[id(each)] for each in [*one, following[0]]) > most
 
 
 def test_a_reference_of_other_weights_is_not_added(store):

@@ -216,8 +216,10 @@ def test_without_depth_there_is_no_pose_and_nothing_is_nan(pipeline, T_object_po
     assert difference(grasp.found.T_camera_point, there @ T_object_point)[0] < 5
 
 
-def test_references_found_together_are_found_as_alone(pipeline):
-    """Of two objects, with supports of unlike sizes, in one call and in two."""
+@pytest.mark.parametrize("most", [1000, 60])
+def test_references_found_together_are_found_as_alone(pipeline, monkeypatch, most):
+    """Of two objects, with supports of unlike sizes, in one call and in two, all at once or not."""
+    monkeypatch.setattr("dense_desc_ros.grasping.registered.MOST_POINTS", most)
     first = pipeline.store.get("stone")
     support = first.support
     second = replace(

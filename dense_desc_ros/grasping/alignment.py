@@ -26,6 +26,7 @@ Flags = npt.NDArray[np.bool_]
 SEEDS = 8  # correspondences that propose a motion; as many again for objects of the same size
 SAME_SIZE = 1.1  # the more changes of size are allowed, the more wrong ones seem compatible
 COMPANIONS = 10  # of each, at most
+MOST = 512  # correspondences of a set that propose: pairs of all would take memory without bound
 FEWEST = 3
 REFINEMENTS = 3
 SCALE_GAIN = 1.1  # a change of size is believed if so many times as much agrees with it
@@ -84,7 +85,10 @@ def align(
         sets, points, places = weights.shape
         flat_a, flat_b = np.repeat(a, places, axis=1), b.reshape(sets, -1, 3)
         w, t = weights.reshape(sets, -1), tolerance.reshape(sets, -1)
-        group = np.repeat(np.arange(points), places)
+        group = np.broadcast_to(np.repeat(np.arange(points), places), w.shape)
+        if w.shape[1] > MOST:
+            best = np.arange(sets)[:, None], np.argpartition(-w, MOST, axis=1)[:, :MOST]
+            flat_a, flat_b, w, t, group = flat_a[best], flat_b[best], w[best], t[best], group[best]
         linear, shift, found = _propose(flat_a, flat_b, w, t, group, scales)
     else:
         linear, shift, found = start[:, :3, :3], start[:, :3, 3], np.ones(len(a), bool)
@@ -148,7 +152,7 @@ def _propose(
     Args:
         a, b: (R, M, 3).
         weights, tolerance: (R, M).
-        group: (M,) the point that each is of.
+        group: (R, M) the point that each is of.
         scales: see `align`.
     """
     same_size = max(scales[0], 1 / SAME_SIZE), min(scales[1], SAME_SIZE)
@@ -194,7 +198,7 @@ def _second_order(
     length_a, length_b = (_lengths(x.astype(np.float32)) for x in (a, b))
     slack = (tolerance[:, :, None] + tolerance[:, None]).astype(np.float32)
     least, greatest = length_b - slack, length_b + slack
-    possible = present[:, :, None] & present[:, None] & (group[:, None] != group)
+    possible = present[:, :, None] & present[:, None] & (group[:, :, None] != group[:, None])
     seconds = []
     for low, high in bands:
         compatible = possible & (least <= high * length_a) & (greatest >= low * length_a)

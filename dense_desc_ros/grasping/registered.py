@@ -10,6 +10,7 @@ from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.feature_matching import find_everywhere, find_near
 from dense_desc_ros.grasping.alignment import Flags
+from dense_desc_ros.grasping.batches import batches
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
 from dense_desc_ros.grasping.poses import Correspondences, find_poses
 from dense_desc_ros.grasping.surface import measure_depths, measure_points
@@ -20,6 +21,8 @@ MORE_PEAKS = 2  # than instances: some of the best places are on what is no inst
 NEARBY = 2  # features around where a pose puts a point, in which it is looked for again
 HIDDEN = 0.015  # m that something must be nearer to the camera than a point to hide it
 LEAST_EXPECTED = 0.4  # share of a view's points that counts even if more are hidden
+SHARPNESS = 4  # power of similarities: a cap's places are all much alike, even wrong ones
+MOST_POINTS = 1024  # of supports at a time; each takes a map of the frame
 METHOD = "registered"
 
 
@@ -42,8 +45,20 @@ def find_registered(
         count: so many instances of each at most.
         scales: least and greatest size of an object over that of the registered one.
     """
-    if not references:
-        return []
+    return [
+        found
+        for some in batches(references, lambda each: len(each.support), MOST_POINTS)
+        for found in _find(frame, descriptors, some, count, scales)
+    ]
+
+
+def _find(
+    frame: RgbdFrame,
+    descriptors: DescriptorMap,
+    references: Sequence[Reference],
+    count: int,
+    scales: tuple[float, float],
+) -> list[list[PointPose | NotFound]]:
     matcher = _Matcher(frame, descriptors, references, scales)
     answers = matcher.everywhere(count)
     poses = [
@@ -158,7 +173,7 @@ class _Matcher:
         should = _padded(np.concatenate(expected), sizes) > 0
 
         def scores(some: npt.NDArray[np.intp], agreeing: Flags) -> FloatArray:
-            each = np.where(agreeing, correspondences.weights[some], 0).max(axis=2)
+            each = np.where(agreeing, correspondences.weights[some], 0).max(axis=2) ** SHARPNESS
             evidence = _evidence(views[some], should[some], each).tolist()
             pairs = zip(some, evidence, strict=True)
             return np.array([references[number].score(METHOD, value) for number, value in pairs])
@@ -180,19 +195,19 @@ def _views(reference: Reference) -> npt.NDArray[np.integer]:
     return np.asarray(reference.support.views.numpy())
 
 
-def _evidence(views: FloatArray, expected: Flags, similarity: FloatArray) -> FloatArray:
-    """Mean similarities (n,) of views' points, 0 for those that do not agree; of the best views.
+def _evidence(views: FloatArray, expected: Flags, likeness: FloatArray) -> FloatArray:
+    """Mean likenesses (n,) of views' points, 0 for those that do not agree; of the best views.
 
     What is hidden says nothing, unless so much is that little is left to go by.
 
     Args:
         views: (n, S) that the points of n supports are of, -1 where these have fewer than S.
         expected: (n, S) those that should be seen.
-        similarity: (n, S) of their places in the frame, 0 where these do not agree on a pose.
+        likeness: (n, S) of their places in the frame, 0 where these do not agree on a pose.
     """
     of_view = (views[..., None] == np.arange(views.max() + 1)).astype(float)  # (n, S, V)
     total = of_view.sum(axis=1)
-    counted = np.einsum("nsv,ns->nv", of_view, (expected | (similarity > 0)).astype(float))
-    sums = np.einsum("nsv,ns->nv", of_view, similarity)
+    counted = np.einsum("nsv,ns->nv", of_view, (expected | (likeness > 0)).astype(float))
+    sums = np.einsum("nsv,ns->nv", of_view, likeness)
     means = sums / np.maximum(counted, np.maximum(LEAST_EXPECTED * total, 1))
     return np.asarray(np.where(total > 0, means, -np.inf).max(axis=1))

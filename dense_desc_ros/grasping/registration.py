@@ -20,7 +20,7 @@ from dense_desc_ros.grasping.support import REACH, choose_support
 from dense_desc_ros.grasping.surface import fit_surface
 from dense_desc_ros.references import Level, Reference, check_transform
 
-MAX_VIEWS = 100  # of a reference: more only cost time and memory
+MAX_VIEWS = 20  # of a reference: more only cost time and memory
 FARTHEST_GRASP = 0.3  # m from the point; what is taught further away is a mistake in units or frame
 SAME_SIZE = (1.0, 1.0)
 MOST_REST = 0.9  # of `own`: more is another object of the kind in the picture, and tells nothing

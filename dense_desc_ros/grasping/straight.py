@@ -9,6 +9,7 @@ from torch import Tensor
 from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.errors import MissingDepthError
+from dense_desc_ros.grasping.batches import batches
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
 from dense_desc_ros.grasping.surface import fit_surface
 from dense_desc_ros.matching import Matches
@@ -16,6 +17,7 @@ from dense_desc_ros.references import Reference
 
 SPREAD_WINDOW = 3  # features around the best one, whose likeness tells how sure its place is
 SPREAD_TEMPERATURE = 0.05
+MOST_VIEWS = 64  # at a time; each may take a map at the image's full size
 
 
 def find_straight(
@@ -35,8 +37,21 @@ def find_straight(
         radius: how far apart they are at least, pixels.
         down: (3,) unit vector in the camera frame to grasp along, instead of the inward normal.
     """
-    if not references:
-        return []
+    return [
+        found
+        for some in batches(references, lambda each: len(each.descriptors), MOST_VIEWS)
+        for found in _find(frame, descriptors, some, count, radius, down)
+    ]
+
+
+def _find(
+    frame: RgbdFrame,
+    descriptors: DescriptorMap,
+    references: Sequence[Reference],
+    count: int,
+    radius: int,
+    down: FloatArray | None,
+) -> list[list[PointPose | NotFound]]:
     views = torch.cat([r.descriptors for r in references]).to(descriptors.features.device)
     counts = [len(r.descriptors) for r in references]
     if count == 1:
