@@ -258,7 +258,7 @@ def _possible_methods(reference: Reference) -> list[str]:
     """Those of METHODS that what was registered allows, best first."""
     needs = {
         "registered": len(reference.support) > 0,
-        "aligned": bool(reference.keypoints.isfinite().any()),
+        "aligned": len(reference.keypoints) > 0 and bool(reference.keypoints.isfinite().any()),
         "straight": True,
     }
     return [method for method in METHODS if needs[method]]

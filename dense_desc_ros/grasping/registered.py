@@ -12,6 +12,7 @@ from dense_desc_ros.feature_matching import find_everywhere, find_near
 from dense_desc_ros.grasping.alignment import Flags
 from dense_desc_ros.grasping.batches import batches
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
+from dense_desc_ros.grasping.joined_supports import joined_supports
 from dense_desc_ros.grasping.poses import Correspondences, find_poses
 from dense_desc_ros.grasping.surface import measure_depths, measure_points
 from dense_desc_ros.matching import Matches
@@ -77,7 +78,7 @@ def _find(
 
 
 class _Matcher:
-    """Looks for the supports of R references, one after another S points in all, in a frame."""
+    """Looks for the supports of R references, of S points at most, in a frame."""
 
     def __init__(
         self,
@@ -88,38 +89,37 @@ class _Matcher:
     ) -> None:
         self._frame, self._references, self._scales = frame, references, scales
         self._stride = descriptors.stride
-        wanted = torch.cat([reference.support.descriptors for reference in references])
-        self._similarity = descriptors.feature_similarity(wanted.to(descriptors.features.device))
-        self._points = np.concatenate([each.support.points_array for each in references])
-        self._sizes = np.array([len(reference.support) for reference in references])
-        self._rows = np.split(np.arange(len(wanted)), np.cumsum(self._sizes)[:-1])
+        self._supports = joined_supports(tuple(references))
+        wanted = self._supports.descriptors.to(descriptors.features.device)
+        self._similarity = descriptors.feature_similarity(wanted)
 
     def everywhere(self, count: int) -> list[list[PointPose | NotFound]]:
         """Up to `count` poses of each reference."""
         peaks = 1 if count == 1 else count + MORE_PEAKS
-        matches = find_everywhere(self._similarity, peaks, self._stride)
-        return self._poses(range(len(self._references)), self._points, matches, count)
+        found = find_everywhere(self._similarity, peaks, self._stride)
+        matches = Matches(*(values[self._supports.index] for values in found))
+        return self._poses(np.arange(len(self._references)), matches, count)
 
     def near(self, poses: Sequence[tuple[int, PointPose]]) -> list[PointPose | NotFound]:
         """Poses, with the numbers of their references, by what is seen where they put supports."""
-        numbers = [number for number, _ in poses]
-        sizes = self._sizes[numbers]
+        numbers = np.array([number for number, _ in poses])
         start = np.stack([found.T_camera_point for _, found in poses])
         start[:, :3, :3] *= np.array([found.scale for _, found in poses])[:, None, None]
-        of_pose = np.repeat(start, sizes, axis=0)
-        firsts = np.cumsum(self._sizes) - self._sizes
-        rows = np.concatenate(
-            [firsts[number] + np.arange(self._sizes[number]) for number in numbers]
-        )
-        points = self._points[rows]
-        moved = np.einsum("nij,nj->ni", of_pose[:, :3, :3], points) + of_pose[:, :3, 3]
+        moved = self._supports.points[numbers] @ np.swapaxes(start[:, :3, :3], 1, 2)
+        moved = (moved + start[:, None, :3, 3]).reshape(-1, 3)
         pixels = np.nan_to_num(self._frame.camera.project(moved), nan=-1e6)
-        expected = np.split(self._expected(moved, pixels), np.cumsum(sizes)[:-1])
+        rows = self._supports.index[numbers]
         device = self._similarity.device
-        of_map, at = torch.from_numpy(rows).to(device), torch.from_numpy(pixels).float().to(device)
-        near, scores = find_near(self._similarity, of_map, at, NEARBY, self._stride)
-        matches = Matches(near[:, None], scores[:, None])
-        again = self._poses(numbers, points, matches, 1, start, expected)
+        found = find_near(
+            self._similarity,
+            torch.from_numpy(rows.ravel()).to(device),
+            torch.from_numpy(pixels).float().to(device),
+            NEARBY,
+            self._stride,
+        )
+        matches = Matches(*(values.unflatten(0, rows.shape)[:, :, None] for values in found))
+        expected = self._expected(moved, pixels).reshape(rows.shape)
+        again = self._poses(numbers, matches, 1, start, expected)
         return [answer for (answer,) in again]
 
     def _expected(self, points: FloatArray, pixels: FloatArray) -> Flags:
@@ -136,47 +136,41 @@ class _Matcher:
 
     def _poses(
         self,
-        numbers: Sequence[int],
-        registered: FloatArray,
+        numbers: npt.NDArray[np.intp],
         matches: Matches,
         count: int,
         start: FloatArray | None = None,
-        expected: Sequence[Flags] | None = None,
+        expected: Flags | None = None,
     ) -> list[list[PointPose | NotFound]]:
-        """Poses by the matches, (n, P, 2) pixels and (n, P) scores, of some supports in a row.
+        """Poses by the matches, (n, S, P, 2) pixels and (n, S, P) scores, of some supports.
 
         Args:
-            numbers: of the references whose supports they are.
-            registered: (n, 3) the points of these.
-            matches: where they may be.
+            numbers: (n,) of the references whose supports they are.
+            matches: where their points may be; anything where there are none.
             count: poses of each at most.
-            start: (R, 4, 4) about the poses, sizes included, if known.
-            expected: for each reference, which points of its support should be seen; all if None.
+            start: (n, 4, 4) about the poses, sizes included, if known.
+            expected: (n, S) which of the points should be seen; all if None.
         """
         similarity = matches.scores.double().cpu().numpy()
         corner = [self._frame.camera.width - 1, self._frame.camera.height - 1]
         pixels = np.clip(matches.pixels.double().cpu().numpy(), 0, corner)
         points = measure_points(self._frame, pixels.reshape(-1, 2)).reshape(*similarity.shape, 3)
-        known = np.isfinite(points).all(axis=2)
-        sizes = self._sizes[list(numbers)]
+        there = self._supports.there[numbers]
+        known = there[:, :, None] & np.isfinite(points).all(axis=3)
         correspondences = Correspondences(
-            _padded(registered, sizes),
-            _padded(np.nan_to_num(points), sizes),
-            _padded(pixels, sizes),
-            _padded(np.where(known, np.maximum(similarity, 0), 0), sizes),
+            self._supports.points[numbers],
+            np.nan_to_num(points),
+            pixels,
+            np.where(known, np.maximum(similarity, 0), 0),
         )
-        if expected is None:
-            expected = [np.ones(size, bool) for size in sizes]
-        references = [self._references[number] for number in numbers]
-        # Padded with -1: no view.
-        views = _padded(np.concatenate([_views(each) + 1 for each in references]), sizes) - 1
-        should = _padded(np.concatenate(expected), sizes) > 0
+        of_view = self._supports.of_view[numbers]
+        should = there if expected is None else there & expected
 
         def scores(some: npt.NDArray[np.intp], agreeing: Flags) -> FloatArray:
             each = np.where(agreeing, correspondences.weights[some], 0).max(axis=2) ** SHARPNESS
-            evidence = _evidence(views[some], should[some], each).tolist()
-            pairs = zip(some, evidence, strict=True)
-            return np.array([references[number].score(METHOD, value) for number, value in pairs])
+            evidence = _evidence(of_view[some], should[some], each).tolist()
+            pairs = zip(numbers[some], evidence, strict=True)
+            return np.array([self._references[k].score(METHOD, value) for k, value in pairs])
 
         camera = self._frame.camera
         return find_poses(
@@ -184,28 +178,16 @@ class _Matcher:
         )
 
 
-def _padded(values: FloatArray, sizes: npt.NDArray[np.integer]) -> FloatArray:
-    """Values of R groups one after another as (R, S, ...), with zeros where there are fewer."""
-    rows = np.zeros((len(sizes), sizes.max(), *values.shape[1:]))
-    rows[np.arange(sizes.max()) < sizes[:, None]] = values
-    return rows
-
-
-def _views(reference: Reference) -> npt.NDArray[np.integer]:
-    return np.asarray(reference.support.views.numpy())
-
-
-def _evidence(views: FloatArray, expected: Flags, likeness: FloatArray) -> FloatArray:
+def _evidence(of_view: FloatArray, expected: Flags, likeness: FloatArray) -> FloatArray:
     """Mean likenesses (n,) of views' points, 0 for those that do not agree; of the best views.
 
     What is hidden says nothing, unless so much is that little is left to go by.
 
     Args:
-        views: (n, S) that the points of n supports are of, -1 where these have fewer than S.
+        of_view: (n, S, V) 1 for the view that each point of n supports is of, else 0.
         expected: (n, S) those that should be seen.
         likeness: (n, S) of their places in the frame, 0 where these do not agree on a pose.
     """
-    of_view = (views[..., None] == np.arange(views.max() + 1)).astype(float)  # (n, S, V)
     total = of_view.sum(axis=1)
     counted = np.einsum("nsv,ns->nv", of_view, (expected | (likeness > 0)).astype(float))
     sums = np.einsum("nsv,ns->nv", of_view, likeness)
