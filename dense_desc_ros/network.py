@@ -206,6 +206,11 @@ class DescriptorNetwork(FeatureNetwork):
         timm = self.config.backbone.startswith(TIMM)
         return [self.backbone] if timm else [self.stem, self.stages]
 
+    def inner_normalisations(self) -> list[nn.Module]:
+        """What normalises by the statistics of a batch, but for the descriptors themselves."""
+        own = set(self.projection.modules())
+        return [m for m in self.modules() if isinstance(m, nn.BatchNorm2d) and m not in own]
+
     def _backbone_maps(self, x: Tensor) -> list[Tensor]:
         if self.config.backbone.startswith(TIMM):
             return self.backbone(x)

@@ -64,6 +64,7 @@ def test_the_keypoint_configuration_is_the_papers():
         (SMALL.replace("{keypoints: 4}", "{}"), "network.keypoints is 0"),
         (SMALL.replace("keypoint: {}", ""), "at least one objective must be given"),
         (SMALL + "initial_weights: w\npretrained: true", "initial_weights take the place"),
+        (SMALL + "fixed_statistics: true", "are those of initial_weights"),
         ("", "exactly one of pictures and twins"),
         ("- 5", "the file must be a table"),
         ("twins: [", "cannot read configuration"),

@@ -132,3 +132,29 @@ def test_the_command_trains_and_says_what_it_started_from(data, tmp_path, monkey
     assert kept["optimisation"]["steps"] == 2 and kept["twins"]["path"] == str(data)
     board = EventAccumulator(str(run / "tensorboard")).Reload()
     assert {"pairs", "descriptors", "keypoints"} <= set(board.Tags()["images"])
+
+
+def test_statistics_are_left_as_they_were_where_they_are_fixed(data, tmp_path):
+    """Through validations and a resumed run, while weights and descriptors' own change."""
+    start = train(small_run(data, 2), tmp_path / "start", workers=0, device="cpu")
+    config = replace(
+        small_run(data, 8),
+        initial_weights=str(start),
+        fixed_statistics=True,
+        validation=ValidationConfig(str(data), pairs=1, every=2),
+    )
+    run = tmp_path / "run"
+    train(config, run, workers=0, device="cpu", max_minutes=1e-4)
+    train(config, run, workers=0, device="cpu", resume=True)
+    before = DescriptorModel.load(start).network.state_dict()
+    last = torch.load(run / CHECKPOINT, weights_only=True)
+    assert last["global_step"] == 8
+    changed = {
+        name
+        for name, values in before.items()
+        if not torch.equal(values, last["state_dict"][f"network.{name}"])
+    }
+    statistics = {name for name in before if name.endswith(("running_mean", "running_var"))}
+    own = {"projection.1.running_mean", "projection.1.running_var"}
+    assert changed & statistics == own
+    assert {"stem.0.weight", "stem.1.weight", "projection.0.weight"} <= changed

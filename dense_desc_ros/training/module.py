@@ -47,6 +47,9 @@ class DescriptorTraining(lightning.LightningModule):
         if self.config.frozen:  # its batch statistics stay as they are, too
             for part in self.network.backbone_parts():
                 part.eval()
+        if self.config.fixed_statistics:
+            for part in self.network.inner_normalisations():
+                part.eval()
 
     def on_fit_start(self) -> None:
         # On the CPU, gradients in full precision take a tenth longer that way.

@@ -203,6 +203,7 @@ def training_config(size: Size, case: Case, data: Path) -> TrainingConfig:
             learned_scale=any(name in BY_L2 for name in strategy.objectives),
         ),
         initial_weights=size.initial_weights,
+        fixed_statistics=size.initial_weights is not None,
         optimisation=OptimisationConfig(size.steps, size.batch_size, precision=size.precision),
         seed=case.seed,
     )
