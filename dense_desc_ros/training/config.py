@@ -142,8 +142,8 @@ class TrainingConfig:
         initial_weights: weights file of an earlier training to start from; parts of it that this
             network has not, or of another size, are left out.
         fixed_statistics: normalise by the statistics that these have, in training as in use, up to
-            the last layer. In a batch of a few small views they are so different that one training
-            in two ended with half the accuracy.
+            the last layer. Those of a few small views are so different that some trainings ended
+            with little more than half the accuracy.
         optimisation: how.
         validation: none if not given.
         seed: of weights, views and points.
