@@ -49,31 +49,7 @@ def find_registered(
     return [
         found
         for some in batches(references, lambda each: len(each.support), MOST_POINTS)
-        for found in _find(frame, descriptors, some, count, scales)
-    ]
-
-
-def _find(
-    frame: RgbdFrame,
-    descriptors: DescriptorMap,
-    references: Sequence[Reference],
-    count: int,
-    scales: tuple[float, float],
-) -> list[list[PointPose | NotFound]]:
-    matcher = _Matcher(frame, descriptors, references, scales)
-    answers = matcher.everywhere(count)
-    poses = [
-        (number, found)
-        for number, some in enumerate(answers)
-        for found in some
-        if isinstance(found, PointPose)
-    ]
-    if not poses:
-        return answers
-    better = iter(matcher.near(poses))
-    return [
-        [next(better) if isinstance(found, PointPose) else found for found in some]
-        for some in answers
+        for found in _Matcher(frame, descriptors, some, scales).find(count)
     ]
 
 
@@ -93,14 +69,31 @@ class _Matcher:
         wanted = self._supports.descriptors.to(descriptors.features.device)
         self._similarity = descriptors.feature_similarity(wanted)
 
-    def everywhere(self, count: int) -> list[list[PointPose | NotFound]]:
-        """Up to `count` poses of each reference."""
+    def find(self, count: int) -> list[list[PointPose | NotFound]]:
+        """Up to `count` poses of each reference, or why there is none."""
+        answers = self._everywhere(count)
+        poses = [
+            (number, found)
+            for number, some in enumerate(answers)
+            for found in some
+            if isinstance(found, PointPose)
+        ]
+        if not poses:
+            return answers
+        better = iter(self._near(poses))
+        return [
+            [next(better) if isinstance(found, PointPose) else found for found in some]
+            for some in answers
+        ]
+
+    def _everywhere(self, count: int) -> list[list[PointPose | NotFound]]:
+        """By what is most alike anywhere."""
         peaks = 1 if count == 1 else count + MORE_PEAKS
         found = find_everywhere(self._similarity, peaks, self._stride)
         matches = Matches(*(values[self._supports.index] for values in found))
         return self._poses(np.arange(len(self._references)), matches, count)
 
-    def near(self, poses: Sequence[tuple[int, PointPose]]) -> list[PointPose | NotFound]:
+    def _near(self, poses: Sequence[tuple[int, PointPose]]) -> list[PointPose | NotFound]:
         """Poses, with the numbers of their references, by what is seen where they put supports."""
         numbers = np.array([number for number, _ in poses])
         start = np.stack([found.T_camera_point for _, found in poses])
