@@ -13,6 +13,7 @@ COLUMNS = """AUC of PCK@k on each split, ± over the seeds; median error on nove
 a 640x480 picture; how surely scores tell present from absent; time of all training steps, without
 waiting for data; peak memory of a step; time to describe a picture and match 16 points.
 """
+COLOURS = [*(f"C{number}" for number in range(10)), "black", "gold"]  # matplotlib's, and more
 COSTS = ("training_s", "step_s", "peak_bytes", "match_ms")
 
 
@@ -83,7 +84,7 @@ def plot_auc(rows: Sequence[Mapping[str, Any]]) -> bytes:
                 [figure["auc"] for figure in figures],
                 [figure["auc_std"] or 0 for figure in figures],
                 label=name,
-                color=f"C{number % 10}",
+                color=COLOURS[number % len(COLOURS)],
                 marker="o",
                 markersize=4,
                 capsize=3,
