@@ -33,7 +33,7 @@ class JoinedSupports:
         self.index: npt.NDArray[np.intp] = np.zeros(self.there.shape, np.intp)
         self.index[self.there] = np.arange(sizes.sum())
         self.points: FloatArray = np.zeros((*self.there.shape, 3))
-        self.points[self.there] = np.concatenate([support.points.numpy() for support in supports])
+        self.points[self.there] = np.concatenate([support.points_array for support in supports])
         views = np.concatenate([support.views.numpy() for support in supports])
         self.of_view: FloatArray = np.zeros((*self.there.shape, views.max() + 1))
         self.of_view[self.there] = np.eye(views.max() + 1)[views]

@@ -37,37 +37,32 @@ def find_straight(
         radius: how far apart they are at least, pixels.
         down: (3,) unit vector in the camera frame to grasp along, instead of the inward normal.
     """
-    return [
+    places = [
         found
         for some in batches(references, lambda each: len(each.descriptors), MOST_VIEWS)
-        for found in _find(frame, descriptors, some, count, radius, down)
+        for found in _places(descriptors, some, count, radius)
     ]
-
-
-def _find(
-    frame: RgbdFrame,
-    descriptors: DescriptorMap,
-    references: Sequence[Reference],
-    count: int,
-    radius: int,
-    down: FloatArray | None,
-) -> list[list[PointPose | NotFound]]:
-    views = torch.cat([r.descriptors for r in references]).to(descriptors.features.device)
-    counts = [len(r.descriptors) for r in references]
-    if count == 1:
-        pixels, scores = (x.cpu().split(counts) for x in descriptors.match(views))
-        best = [int(s.argmax()) for s in scores]
-        found = [Matches(p[[b]], s[[b]]) for p, s, b in zip(pixels, scores, best, strict=True)]
-    else:
-        instances = descriptors.match_instances(views, count, radius, counts)
-        found = [Matches(f.pixels.cpu(), f.scores.cpu()) for f in instances]
     return [
         [
             _pose(frame, descriptors, reference, pixel, float(similarity), down)
             for pixel, similarity in zip(matches.pixels.numpy(), matches.scores, strict=True)
         ]
-        for reference, matches in zip(references, found, strict=True)
+        for reference, matches in zip(references, places, strict=True)
     ]
+
+
+def _places(
+    descriptors: DescriptorMap, references: Sequence[Reference], count: int, radius: int
+) -> list[Matches]:
+    """Where each reference is most alike, by the best of its views."""
+    views = torch.cat([r.descriptors for r in references]).to(descriptors.features.device)
+    counts = [len(r.descriptors) for r in references]
+    if count == 1:
+        pixels, scores = (x.cpu().split(counts) for x in descriptors.match(views))
+        best = [int(s.argmax()) for s in scores]
+        return [Matches(p[[b]], s[[b]]) for p, s, b in zip(pixels, scores, best, strict=True)]
+    instances = descriptors.match_instances(views, count, radius, counts)
+    return [Matches(found.pixels.cpu(), found.scores.cpu()) for found in instances]
 
 
 def point_frame(point: FloatArray, into: FloatArray) -> FloatArray:
