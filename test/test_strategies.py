@@ -27,6 +27,7 @@ from dense_desc_ros.evaluation.benchmark_strategies import DATA, RUNS, benchmark
 from dense_desc_ros.evaluation.splits import SPLITS
 from dense_desc_ros.evaluation.strategies.grid import (
     SIZES,
+    TURNED,
     Case,
     cases,
     data_sets,
@@ -119,7 +120,9 @@ def result(strategy, dim, seed, auc):
     splits = {split: dict(figures) for split in SPLITS}
     splits["absent"]["auroc"] = 0.8
     costs = {"training_s": 60.0, "step_s": 0.1, "peak_bytes": 5_000_000, "match_ms": 2.0}
-    return {"strategy": strategy, "d": dim, "seed": seed, "splits": splits, **costs}
+    turned = dict.fromkeys(TURNED, auc + 0.1)
+    trained = {"strategy": strategy, "d": dim, "seed": seed}
+    return {**trained, "splits": splits, "turned": turned, **costs}
 
 
 def test_seeds_are_summed_up_and_the_best_comes_first():
@@ -130,7 +133,10 @@ def test_seeds_are_summed_up_and_the_best_comes_first():
     assert a["auc"] == pytest.approx(0.55) and a["auc_std"] == pytest.approx(0.05)
     assert rows[0]["splits"]["clutter"]["auc_std"] is None
     line = flatten(rows[1])
-    assert line["novel-view"] == "0.550 ± 0.050" and line["min"] == 1.0 and line["MB"] == 5
+    assert line["novel-view"] == "0.550 ± 0.050"
+    assert (
+        line["cross-instance, turned"] == "0.650 ± 0.050" and line["min"] == 1.0 and line["MB"] == 5
+    )
     table = to_markdown(rows).splitlines()
     assert table[0].startswith("| strategy | D |") and table[2].startswith("| b | 16 | 1 | 0.700 |")
 
@@ -190,6 +196,7 @@ def test_a_killed_benchmark_goes_on_where_it_was(killed, caplog):
     assert (row["strategy"], row["d"], row["seeds"]) == ("ntxent", 4, 1)
     assert set(row["splits"]) == set(SPLITS)
     assert all(0 < row["splits"][split]["auc"] < 1 for split in SPLITS)
+    assert all(0 < row["turned"][split]["auc"] < 1 for split in TURNED)
     assert 0 <= row["splits"]["absent"]["auroc"] <= 1
     assert row["training_s"] == pytest.approx(30 * row["step_s"])
     assert 50e6 < row["peak_bytes"] < 2e9  # ResNet-18 has 45 MB of weights, and Adam's state
@@ -221,9 +228,9 @@ def test_a_configuration_of_every_strategy_survives_its_file(tmp_path):
 
 
 def test_objectives_that_compare_differently_are_not_summed():
-    cosine, l2 = (strategies(TINY)[name].objectives for name in ("ntxent", "contrastive"))
-    config = training_config(TINY, Case("ntxent", 8, 0), Path("data"))
+    cosine, l2 = (strategies(TINY)[name].objectives for name in ("canonical", "contrastive"))
+    config = training_config(TINY, Case("canonical", 8, 0), Path("data"))
     with pytest.raises(InvalidInputError, match="compare descriptors in different ways"):
         replace(config, **cosine, **l2)
     with pytest.raises(InvalidInputError, match="network.learned_scale is for contrastive"):
-        replace(config, ntxent=None, **l2)
+        replace(config, canonical=None, **l2)

@@ -1,6 +1,7 @@
 """Training from plain pictures: the loss, the views, and a run that learns and can be resumed."""
 
 import math
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -29,8 +30,8 @@ from dense_desc_ros.training.objectives.ntxent import (
     NtxentObjective,
     near_features,
     ntxent,
-    sample_batch,
 )
+from dense_desc_ros.training.objectives.sampling import sample_batch
 from dense_desc_ros.training.pairs import AugmentedPairs
 from dense_desc_ros.training.train import train
 
@@ -51,10 +52,8 @@ def test_ntxent_is_its_formula():
     a, b = torch.randn(2, 1, 5, 4, dtype=torch.float64, generator=generator)
     negatives = torch.randn(1, 7, 4, dtype=torch.float64, generator=generator)
     excluded = torch.rand(1, 5, 7, generator=generator) < 0.3
-    za, zb, zn = (
-        z / np.linalg.norm(z, axis=1, keepdims=True)
-        for z in (a[0].numpy(), b[0].numpy(), negatives[0].numpy())
-    )
+    a, b, negatives = (x / x.norm(dim=2, keepdim=True) for x in (a, b, negatives))
+    za, zb, zn = a[0].numpy(), b[0].numpy(), negatives[0].numpy()
     terms = []
     for anchors in (za, zb):
         for n in range(5):
@@ -62,6 +61,17 @@ def test_ntxent_is_its_formula():
             others = zn[~excluded[0, n].numpy()] @ anchors[n] / 0.1
             terms.append(logsumexp([positive, *others]) - positive)
     assert ntxent(a, b, negatives, excluded, 0.1).item() == pytest.approx(np.mean(terms))
+
+
+@pytest.mark.parametrize("learned_scale", [False, True])
+def test_ntxent_compares_as_the_network_does(learned_scale):
+    network = SimpleNamespace(config=NetworkConfig("resnet18", 8, 5, learned_scale=learned_scale))
+    features = torch.randn(4, 5, 4, 6)
+    pixels = 8 * torch.randint(4, (2, 2, 3, 2)) + 3.5
+    batch = {"images": torch.zeros(2, 2, 3, 32, 48), "pixels": pixels}
+    objective = NtxentObjective(NtxentConfig(temperature=0.5))
+    once, longer = (objective(network, k * features, batch)["loss"] for k in (1, 2))
+    assert torch.isclose(once, longer) == (not learned_scale)
 
 
 def test_ntxent_gradient_agrees_with_finite_differences():

@@ -100,7 +100,7 @@ def _run(out: Path, size: Size, case: Case, workers: int, device: str) -> None:
         "strategy": case.strategy,
         "d": case.dim,
         "seed": case.seed,
-        "splits": measure_accuracy(weights, data, size.pairs, device),
+        **measure_accuracy(weights, data, size.pairs, device),
         **measure_costs(config, weights, data, device),
     }
     write_atomically(folder / RESULT, json.dumps(result, indent=1).encode())

@@ -14,16 +14,19 @@ from dense_desc_ros.training.objectives.canonical import CanonicalConfig
 from dense_desc_ros.training.objectives.class_aware import ClassAwareConfig
 from dense_desc_ros.training.objectives.contrastive import ContrastiveConfig
 from dense_desc_ros.training.objectives.distribution import DistributionConfig
+from dense_desc_ros.training.objectives.foreground import ForegroundConfig
 from dense_desc_ros.training.objectives.guided import GuidedConfig
 from dense_desc_ros.training.objectives.keypoint import KeypointConfig
 from dense_desc_ros.training.objectives.ntxent import NtxentConfig
 from dense_desc_ros.training.objectives.optimal import OptimalConfig
 
-BY_COSINE = ("ntxent", "guided", "keypoint", "canonical")
+BY_COSINE = ("guided", "keypoint", "canonical")
 BY_L2 = ("contrastive", "class_aware", "distribution", "optimal")
-OBJECTIVES = BY_COSINE + BY_L2
+BY_EITHER = ("ntxent",)  # by L2 beside objectives that need it, else by cosine
+OBJECTIVES = BY_EITHER + BY_COSINE + BY_L2 + ("foreground",)
 OF_PICTURES = ("ntxent", "contrastive", "distribution")  # which plain pictures are enough for
-OF_MASKS = ("keypoint", "contrastive", "class_aware")
+BESIDE_FOREGROUND = ("ntxent", "contrastive", "class_aware", "distribution")
+OF_MASKS = ("keypoint", "contrastive", "class_aware", "foreground")
 OF_CANONICAL = ("guided", "canonical", "optimal")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SMALLEST_CROP = 64
@@ -131,10 +134,11 @@ class TrainingConfig:
 
     Attributes:
         pictures, twins: where views come from; one of them.
-        ntxent, guided, keypoint, canonical, contrastive, class_aware, distribution, optimal: what
-            is optimised, see `training.objectives`; the sum, if several are given. The first four
-            compare descriptors by cosine, the others by L2. All but ntxent, contrastive and
-            distribution need twins.
+        ntxent, guided, keypoint, canonical, contrastive, class_aware, distribution, optimal,
+            foreground: what is optimised, see `training.objectives`; the sum, if several are given.
+            guided, keypoint and canonical compare descriptors by cosine, the four after them by
+            L2; ntxent as what is given beside it does, alone by cosine. All but ntxent, contrastive
+            and distribution need twins.
         network: what is trained.
         pretrained: start the backbone from published weights, if they can be had.
         backbone_weights: or from this safetensors file.
@@ -159,6 +163,7 @@ class TrainingConfig:
     class_aware: ClassAwareConfig | None = None
     distribution: DistributionConfig | None = None
     optimal: OptimalConfig | None = None
+    foreground: ForegroundConfig | None = None
     network: NetworkConfig = NetworkConfig()
     pretrained: bool = False
     backbone_weights: str | None = None
@@ -176,7 +181,7 @@ class TrainingConfig:
             raise InvalidInputError(
                 f"at least one objective must be given: {', '.join(OBJECTIVES)}"
             )
-        if len({name in BY_L2 for name in self.objectives}) > 1:
+        if self.metric == "l2" and any(name in BY_COSINE for name in self.objectives):
             raise InvalidInputError(
                 f"{' and '.join(self.objectives)} compare descriptors in different ways: combine "
                 f"those of {', '.join(BY_COSINE)} or those of {', '.join(BY_L2)}"
@@ -184,8 +189,9 @@ class TrainingConfig:
         if self.network.learned_scale != (self.metric == "l2"):
             raise InvalidInputError(
                 f"network.learned_scale is for {', '.join(BY_L2)}, which need it, and not for "
-                f"{', '.join(BY_COSINE)}"
+                f"{', '.join(BY_EITHER + BY_COSINE)} without one of these"
             )
+        self._check_foreground()
         if (self.keypoint is not None) != (self.network.keypoints > 0):
             raise InvalidInputError(
                 f"network.keypoints is {self.network.keypoints}: "
@@ -213,7 +219,7 @@ class TrainingConfig:
     @property
     def metric(self) -> str:
         """How the descriptors are to be compared."""
-        return "l2" if self.objectives[0] in BY_L2 else "cosine"
+        return "l2" if any(name in BY_L2 for name in self.objectives) else "cosine"
 
     @property
     def points(self) -> int:
@@ -236,6 +242,19 @@ class TrainingConfig:
         source = self.pictures or self.twins
         assert source is not None
         return source.crop
+
+    def _check_foreground(self) -> None:
+        if (self.foreground is not None) != (self.network.foreground > 0):
+            raise InvalidInputError(
+                f"network.foreground is {self.network.foreground}: the objective foreground needs "
+                "more than 0 to train, and without it there is no use for any"
+            )
+        beside = [name for name in self.objectives if name != "foreground"]
+        if self.foreground and (not beside or set(beside) - set(BESIDE_FOREGROUND)):
+            raise InvalidInputError(
+                f"foreground is added to objectives of correspondences "
+                f"({', '.join(BESIDE_FOREGROUND)}), not to {', '.join(beside) or 'none'}"
+            )
 
     def save(self, path: Path) -> None:
         write_atomically(path, self.to_json().encode())

@@ -32,6 +32,8 @@ DATA_OF_SPLIT = {
     "clutter": CLUTTER,
     "absent": CLUTTER,
 }
+TURNED = ("novel-view", "cross-instance")  # splits that are also measured in TURNS quarter turns
+TURNS = 4
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,10 @@ def strategies(size: Size) -> dict[str, Strategy]:
         "class-soft": Strategy({"class_aware": soft}),
         "ntxent": Strategy({"ntxent": ntxent}),
         "ntxent-across": Strategy({"ntxent": ntxent}, other_instances=0.5),
+        "ntxent-distribution": Strategy(
+            {"ntxent": NtxentConfig(temperature=0.05, **near), "distribution": distribution},  # type: ignore[arg-type]
+            other_instances=0.5,
+        ),
         "keypoint": Strategy({"keypoint": KeypointConfig()}),
         "canonical": Strategy({"canonical": CanonicalConfig()}),
         "optimal": Strategy({"optimal": OptimalConfig()}),

@@ -12,7 +12,7 @@ from dense_desc_ros.data.posed import open_posed_frames
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.evaluation.allocations import AllocationTracker
 from dense_desc_ros.evaluation.evaluate import evaluate, summarize
-from dense_desc_ros.evaluation.strategies.grid import DATA_OF_SPLIT, NOVEL
+from dense_desc_ros.evaluation.strategies.grid import DATA_OF_SPLIT, NOVEL, TURNED, TURNS
 from dense_desc_ros.evaluation.training_step import run_step
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.config import TrainingConfig
@@ -24,14 +24,24 @@ TIMED_STEPS, TIMED_PICTURES = 3, 5
 
 
 def measure_accuracy(weights: Path, data: Path, pairs: int, device: str) -> dict[str, Any]:
-    """Figures by split, as `evaluate.summarize` gives them, on the data sets in a folder."""
+    """Figures of trained weights on the data sets in a folder.
+
+    Returns:
+        `splits`, by name what `evaluate.summarize` gives; `turned`, the AUC of the same weights in
+        four quarter turns (see `NetworkConfig`), by name of those of TURNED.
+    """
     model = DescriptorModel.load(weights, device)
-    found = {}
-    for split, name in DATA_OF_SPLIT.items():
-        frames = open_posed_frames(data / name)
-        figures = summarize(evaluate(model, frames, split, seeds=(0,), pairs=pairs))
-        found[split] = {key: figures[key] for key in FIGURES if key in figures}
-    return found
+    turned = model.with_turns(TURNS)
+    return {
+        "splits": {split: _measure_split(model, data, split, pairs) for split in DATA_OF_SPLIT},
+        "turned": {split: _measure_split(turned, data, split, pairs)["auc"] for split in TURNED},
+    }
+
+
+def _measure_split(model: DescriptorModel, data: Path, split: str, pairs: int) -> dict[str, Any]:
+    frames = open_posed_frames(data / DATA_OF_SPLIT[split])
+    figures = summarize(evaluate(model, frames, split, seeds=(0,), pairs=pairs))
+    return {key: figures[key] for key in FIGURES if key in figures}
 
 
 def measure_costs(config: TrainingConfig, weights: Path, data: Path, device: str) -> dict[str, Any]:

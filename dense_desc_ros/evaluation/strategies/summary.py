@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 
 from dense_desc_ros.evaluation.plots import to_png
 from dense_desc_ros.evaluation.splits import SPLITS
+from dense_desc_ros.evaluation.strategies.grid import TURNED, TURNS
 
-COLUMNS = """AUC of PCK@k on each split, ± over the seeds; median error on novel views, in pixels of
-a 640x480 picture; how surely scores tell present from absent; time of all training steps, without
-waiting for data; peak memory of a step; time to describe a picture and match 16 points.
+COLUMNS = f"""AUC of PCK@k on each split, ± over the seeds; of some of them also of the same weights
+in {TURNS} quarter turns, which take as many times as long; median error on novel views, in pixels
+of a 640x480 picture; how surely scores tell present from absent; time of all training steps,
+without waiting for data; peak memory of a step; time to describe a picture and match 16 points.
 """
 COLOURS = [*(f"C{number}" for number in range(10)), "black", "gold"]  # matplotlib's, and more
 COSTS = ("training_s", "step_s", "peak_bytes", "match_ms")
@@ -21,12 +23,12 @@ def summarize(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Means over the seeds.
 
     Args:
-        results: of single trainings: `strategy`, `d`, `seed`, `splits` and COSTS.
+        results: of single trainings: `strategy`, `d`, `seed`, `splits`, `turned` and COSTS.
 
     Returns:
         Rows of `strategy`, `d`, `seeds`; `splits`, by name their figures and `auc_std`, the
-        standard deviation (of a population) over the seeds, None of one; and COSTS. The best on
-        novel views first.
+        standard deviation (of a population) over the seeds, None of one; `turned`, the same of the
+        AUC in several turns; and COSTS. The best on novel views first.
     """
     groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for result in results:
@@ -36,7 +38,10 @@ def summarize(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "strategy": strategy,
             "d": dim,
             "seeds": len(group),
-            "splits": {split: _mean(group, split) for split in SPLITS},
+            "splits": {split: _mean([r["splits"][split] for r in group]) for split in SPLITS},
+            "turned": {
+                split: _mean([{"auc": r["turned"][split]} for r in group]) for split in TURNED
+            },
             **{name: float(np.mean([result[name] for result in group])) for name in COSTS},
         }
         for (strategy, dim), group in groups.items()
@@ -52,6 +57,7 @@ def flatten(row: Mapping[str, Any]) -> dict[str, Any]:
         "D": row["d"],
         "seeds": row["seeds"],
         **{split: _with_spread(splits[split]) for split in SPLITS if split != "absent"},
+        **{f"{split}, turned": _with_spread(row["turned"][split]) for split in TURNED},
         "px": round(splits["novel-view"]["median_px"], 1),
         "absent AUROC": round(splits["absent"]["auroc"], 3),
         "min": round(row["training_s"] / 60, 1),
@@ -97,8 +103,7 @@ def plot_auc(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return to_png(figure)
 
 
-def _mean(group: Sequence[Mapping[str, Any]], split: str) -> dict[str, float | None]:
-    figures = [result["splits"][split] for result in group]
+def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
     means: dict[str, float | None] = {
         key: float(np.mean([figure[key] for figure in figures])) for key in figures[0]
     }

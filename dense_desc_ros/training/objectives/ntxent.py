@@ -15,6 +15,7 @@ from dense_desc_ros.configuration import require_positive
 from dense_desc_ros.keypoints import feature_centres
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.objectives import Batch
+from dense_desc_ros.training.objectives.sampling import sample_batch, squared_distances
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class NtxentObjective:
             negatives = features.flatten(2).transpose(1, 2).unflatten(0, (-1, 2)).flatten(1, 2)
             stride = network.config.output_stride
             near = near_features(pixels, features.shape[-2:], stride, self.config.exclusion)
+            if not network.config.learned_scale:
+                a, b, negatives = (functional.normalize(x, dim=2) for x in (a, b, negatives))
             loss = ntxent(a, b, negatives, near, self.temperature)
         return {"loss": loss, "accuracy": retrieval_accuracy(a.detach(), b.detach())}
 
@@ -70,7 +73,8 @@ def ntxent(
     """NT-Xent of corresponding descriptors, averaged over all of them as anchors.
 
     For an anchor z_i with its counterpart z_j and negatives z_k,
-    l_ij = -log( exp(z_i·z_j / τ) / (exp(z_i·z_j / τ) + Σ_k exp(z_i·z_k / τ)) ), z of length one.
+    l_ij = -log( exp(s_ij / τ) / (exp(s_ij / τ) + Σ_k exp(s_ik / τ)) ), s_ij = -‖z_i - z_j‖² / 2.
+    Of descriptors of length one that is the published z_i·z_j, but for a constant.
 
     Args:
         a, b: (B, N, D) descriptors; a[i, n] and b[i, n] are of the same surface point.
@@ -82,27 +86,13 @@ def ntxent(
     Returns:
         A scalar, zero when every anchor is infinitely closer to its counterpart than to the rest.
     """
-    a, b, negatives = (functional.normalize(x, dim=2) for x in (a, b, negatives))
-    positive = (a * b).sum(dim=2, keepdim=True) / temperature
+    positive = -(a - b).square().sum(dim=2, keepdim=True) / (2 * temperature)
     losses = []
     for anchor in (a, b):
-        negative = anchor @ negatives.transpose(1, 2) / temperature
+        negative = -squared_distances(anchor, negatives) / (2 * temperature)
         logits = torch.cat([positive, negative.masked_fill(excluded, -torch.inf)], dim=2)
         losses.append(logits.logsumexp(dim=2) - positive[..., 0])
     return torch.stack(losses).mean()
-
-
-def sample_batch(features: Tensor, pixels: Tensor, size: torch.Size) -> Tensor:
-    """Descriptors (B, N, D) of features (B, D, h, w) at pixels (B, N, 2); `size` of images (H, W).
-
-    The same interpolation as `matching.sample`, with PyTorch's kernel, whose gradient is fast.
-    """
-    extent = pixels.new_tensor([size[1], size[0]])
-    grid = ((pixels + 0.5) / extent * 2 - 1)[:, :, None]
-    sampled = functional.grid_sample(
-        features, grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
-    return sampled[..., 0].transpose(1, 2)
 
 
 def near_features(pixels: Tensor, grid: torch.Size, stride: int, radius: float) -> Tensor:
@@ -116,7 +106,6 @@ def near_features(pixels: Tensor, grid: torch.Size, stride: int, radius: float) 
 
 
 def retrieval_accuracy(a: Tensor, b: Tensor) -> Tensor:
-    """Share of descriptors a (B, N, D) that are most similar to their counterpart in b."""
-    similarity = functional.normalize(a, dim=2) @ functional.normalize(b, dim=2).transpose(1, 2)
+    """Share of descriptors a (B, N, D) whose nearest one in b is their counterpart."""
     truth = torch.arange(a.shape[1], device=a.device)
-    return (similarity.argmax(dim=2) == truth).float().mean()
+    return (squared_distances(a, b).argmin(dim=2) == truth).float().mean()

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from dense_desc_ros.keypoints import feature_centres
 from dense_desc_ros.training.objectives import Batch
-from dense_desc_ros.training.objectives.ntxent import sample_batch
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,19 @@ def sample_pairs(features: Tensor, batch: Batch, stride: int) -> Sampled:
     else:
         on_object = torch.ones(others.shape[:2], dtype=torch.bool, device=features.device)
     return Sampled(a, b, others, distances, on_object)
+
+
+def sample_batch(features: Tensor, pixels: Tensor, size: torch.Size) -> Tensor:
+    """Descriptors (B, N, D) of features (B, D, h, w) at pixels (B, N, 2); `size` of images (H, W).
+
+    The same interpolation as `matching.sample`, with PyTorch's kernel, whose gradient is fast.
+    """
+    extent = pixels.new_tensor([size[1], size[0]])
+    grid = ((pixels + 0.5) / extent * 2 - 1)[:, :, None]
+    sampled = functional.grid_sample(
+        features, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return sampled[..., 0].transpose(1, 2)
 
 
 def coverage(masks: Tensor, grid: torch.Size) -> Tensor:
