@@ -128,9 +128,40 @@ class DescriptorModel:
         """
         network = DescriptorNetwork(replace(self._trained().config, turns=turns))
         network.load_state_dict(self.network.state_dict())
-        turned = DescriptorModel(network, self.config.metric, str(self.device))
-        turned.notes = self.notes
-        return turned
+        return self._like_this(network)
+
+    def mixed_with(self, other: "DescriptorModel", share: float) -> "DescriptorModel":
+        """Weights between those of two models: (1 - share) of these, and a share of the other's.
+
+        Where the one was trained on from the other's weights, so that both still are about the
+        same, such a mixture forgets less than it gains: Wortsman et al., "Robust fine-tuning of
+        zero-shot models" (CVPR 2022).
+
+        Raises:
+            InvalidInputError: a share that is not in [0, 1], or networks that are not of one kind.
+            WeightsError: a model was exported, and does not have its weights any more.
+        """
+        if not 0 <= share <= 1:
+            raise InvalidInputError(f"share {share} is not in [0, 1]")
+        config = self._trained().config
+        if (replace(other.config.network, turns=config.turns), other.config.metric) != (
+            config,
+            self.config.metric,
+        ):
+            raise InvalidInputError("only weights of networks of one kind can be mixed")
+        network, others = DescriptorNetwork(config), other._trained().state_dict()
+        network.load_state_dict(
+            {
+                name: torch.lerp(tensor.float(), others[name].float(), share).to(tensor.dtype)
+                for name, tensor in self.network.state_dict().items()
+            }
+        )
+        return self._like_this(network)
+
+    def _like_this(self, network: DescriptorNetwork) -> "DescriptorModel":
+        model = DescriptorModel(network, self.config.metric, str(self.device))
+        model.notes = self.notes
+        return model
 
     def save(
         self,

@@ -117,6 +117,27 @@ def test_weights_for_use_are_half_as_large_and_nearly_the_same(tmp_path):
     assert "must end in .onnx or .safetensors" in str(refused.exception)
 
 
+def test_weights_are_mixed_with_those_they_came_from(tmp_path):
+    files = [str(tmp_path / f"{name}.safetensors") for name in ("start", "end", "between")]
+    config = NetworkConfig("resnet18", 8, 5, turns=4)
+    start = DescriptorModel(DescriptorNetwork(config), device="cpu")
+    end = DescriptorModel(DescriptorNetwork(replace(config, turns=1)), device="cpu")
+    for model, file in zip((start, end), files, strict=False):
+        model.save(file)
+    command = ["export", "--weights", files[1], "--mixed-with", files[0], "--share", "0.25"]
+    assert CliRunner().invoke(app, [*command, "--out", files[2]]).exit_code == 0
+    between = DescriptorModel.load(files[2], "cpu")
+    assert between.config == end.config
+    for name, found in between.network.named_parameters():
+        a, b = (model.network.get_parameter(name) for model in (start, end))
+        torch.testing.assert_close(found, 0.25 * a + 0.75 * b, rtol=0.01, atol=1e-3)
+    assert end.mixed_with(start, 0.0).fingerprint == end.fingerprint
+    with pytest.raises(InvalidInputError, match="networks of one kind"):
+        end.mixed_with(DescriptorModel(DescriptorNetwork(NetworkConfig()), device="cpu"), 0.5)
+    with pytest.raises(InvalidInputError, match=r"share 1.5 is not in \[0, 1\]"):
+        end.mixed_with(start, 1.5)
+
+
 def test_an_odd_size_matches_the_same_place_as_its_padded_picture(tiny_model):
     whole = picture(96, 128)
     whole[:, 97:], whole[70:] = whole[:, 96:97], whole[69:70]  # as padding repeats the border

@@ -19,6 +19,13 @@ def export(
             show_default="as it is",
         ),
     ] = None,
+    mixed_with: Annotated[
+        Path | None,
+        typer.Option(help="Take weights between those and these, of a network of the same kind."),
+    ] = None,
+    share: Annotated[
+        float, typer.Option(help="How much of --mixed-with, between 0 and 1.", min=0, max=1)
+    ] = 0.5,
     picture: Annotated[
         list[Path] | None,
         typer.Option(help="Compare on this; repeatable.", show_default="a made one"),
@@ -34,6 +41,9 @@ def export(
 
     As .safetensors it has its parameters in bfloat16, which halves the file. References are to be
     made anew with it, and so they are with another number of turns.
+
+    --mixed-with is for what a training started from: such weights often keep what the training
+    forgot, and most of what it gained.
     """
     from rich.console import Console
 
@@ -47,6 +57,8 @@ def export(
     )
 
     model = DescriptorModel.load(weights, "cpu")
+    if mixed_with is not None:
+        model = model.mixed_with(DescriptorModel.load(mixed_with, "cpu"), share)
     if turns is not None:
         model = model.with_turns(turns)
     images = [read_image(path) for path in picture] if picture else [made_picture()]
