@@ -25,6 +25,7 @@ from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 from dense_desc_ros.training import data
 from dense_desc_ros.training.config import OptimisationConfig, PicturesConfig, TrainingConfig
 from dense_desc_ros.training.module import DescriptorTraining
+from dense_desc_ros.training.objectives import ntxent as ntxent_module
 from dense_desc_ros.training.objectives.ntxent import (
     NtxentConfig,
     NtxentObjective,
@@ -63,6 +64,19 @@ def test_ntxent_is_its_formula():
     assert ntxent(a, b, negatives, excluded, 0.1).item() == pytest.approx(np.mean(terms))
 
 
+def test_ntxent_by_l2_is_its_formula():
+    a, b = torch.randn(2, 1, 5, 4, dtype=torch.float64)
+    negatives = torch.randn(1, 7, 4, dtype=torch.float64)
+    terms = []
+    for anchors, others in ((a[0], b[0]), (b[0], a[0])):
+        for anchor, other in zip(anchors.numpy(), others.numpy(), strict=True):
+            far = -np.sum((negatives[0].numpy() - anchor) ** 2, axis=1) / (2 * 0.7)
+            near = -np.sum((other - anchor) ** 2) / (2 * 0.7)
+            terms.append(logsumexp([near, *far]) - near)
+    none = torch.zeros(1, 5, 7, dtype=torch.bool)
+    assert ntxent(a, b, negatives, none, 0.7).item() == pytest.approx(np.mean(terms))
+
+
 @pytest.mark.parametrize("learned_scale", [False, True])
 def test_ntxent_compares_as_the_network_does(learned_scale):
     network = SimpleNamespace(config=NetworkConfig("resnet18", 8, 5, learned_scale=learned_scale))
@@ -74,11 +88,15 @@ def test_ntxent_compares_as_the_network_does(learned_scale):
     assert torch.isclose(once, longer) == (not learned_scale)
 
 
-def test_ntxent_gradient_agrees_with_finite_differences():
-    a, b, negatives = torch.randn(3, 2, 4, 3, dtype=torch.float64).requires_grad_().unbind()
-    excluded = torch.eye(4, dtype=torch.bool).expand(2, 4, 4)
+@pytest.mark.parametrize("pairs", [1, 2, 3])
+def test_ntxent_gradient_agrees_with_finite_differences(pairs, monkeypatch):
+    a, b, negatives = torch.randn(3, 3, 4, 3, dtype=torch.float64).requires_grad_().unbind()
+    temperature = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    excluded = torch.eye(4, dtype=torch.bool).expand(3, 4, 4)
+    monkeypatch.setattr(ntxent_module, "MOST_LOGITS", {True: pairs * 4 * 4})
     assert torch.autograd.gradcheck(
-        lambda *descriptors: ntxent(*descriptors, excluded, 0.5), (a, b, negatives)
+        lambda a, b, negatives, temperature: ntxent(a, b, negatives, excluded, temperature),
+        (a, b, negatives, temperature),
     )
 
 

@@ -6,6 +6,7 @@ Representations" (2020).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from dense_desc_ros.keypoints import feature_centres
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.objectives import Batch
 from dense_desc_ros.training.objectives.sampling import sample_batch, squared_distances
+
+# Logits at once, by whether it is a CPU: few stay in its cache, many keep a GPU busy.
+MOST_LOGITS = {True: 2**20, False: 2**28}
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,65 @@ def ntxent(
     Returns:
         A scalar, zero when every anchor is infinitely closer to its counterpart than to the rest.
     """
-    positive = -(a - b).square().sum(dim=2, keepdim=True) / (2 * temperature)
-    losses = []
-    for anchor in (a, b):
-        negative = -squared_distances(anchor, negatives) / (2 * temperature)
-        logits = torch.cat([positive, negative.masked_fill(excluded, -torch.inf)], dim=2)
-        losses.append(logits.logsumexp(dim=2) - positive[..., 0])
-    return torch.stack(losses).mean()
+    temperature = torch.as_tensor(temperature, dtype=a.dtype, device=a.device)
+    rest = negatives, excluded, temperature
+    return (_CrossEntropy.apply(a, b, *rest) + _CrossEntropy.apply(b, a, *rest)) / 2
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Mean of l_ij over the anchors, with its gradients, by one pass over a part of the pairs.
+
+    PyTorch's functions would write and read a (B, N, M) array at every step, forward and backward,
+    which took longer than the network did. Logits are less by ‖z_i‖² / 2τ than those of the
+    formula: what all of an anchor have in common cancels.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, a: Tensor, b: Tensor, negatives: Tensor, excluded: Tensor, temperature: Tensor
+    ) -> Tensor:
+        pairs = max(MOST_LOGITS[a.device.type == "cpu"] // excluded[0].numel(), 1)
+        parts = [
+            _loss_and_gradients(a[p], b[p], negatives[p], excluded[p], temperature)
+            for p in (slice(first, first + pairs) for first in range(0, len(a), pairs))
+        ]
+        losses, *gradients = (torch.cat(results) for results in zip(*parts, strict=True))
+        ctx.save_for_backward(*gradients)
+        ctx.anchors = losses.numel()
+        return losses.mean()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, negatives, temperature = (g * (outer[0] / ctx.anchors) for g in ctx.saved_tensors)
+        return a, b, negatives, None, temperature.sum()
+
+
+def _loss_and_gradients(
+    a: Tensor, b: Tensor, negatives: Tensor, excluded: Tensor, temperature: Tensor
+) -> tuple[Tensor, ...]:
+    """l_ij (B, N) of anchors a, and the gradients of their sum: by a, b, negatives, and by the
+    temperature, (B, N) to be summed."""
+    lengths = negatives.square().sum(dim=2, keepdim=True) / 2
+    logits = torch.baddbmm(-lengths.transpose(1, 2), a, negatives.transpose(1, 2)).div_(temperature)
+    logits.masked_fill_(excluded, -torch.inf)
+    positive = (a * b - b.square() / 2).sum(dim=2, keepdim=True) / temperature
+    greatest = torch.maximum(logits.amax(dim=2, keepdim=True), positive)
+    shares = logits.sub_(greatest).exp_()
+    own = (positive - greatest).exp()
+    total = shares.sum(dim=2, keepdim=True) + own
+    shares.div_(total)  # the gradient by the logits of negatives
+    slope = own / total - 1  # by the positive ones
+    mean = shares @ negatives
+    mean_logit = ((a * mean).sum(dim=2, keepdim=True) - shares @ lengths) / temperature
+    weights = shares.sum(dim=1)[..., None]
+    losses = total.log() + greatest - positive
+    return (
+        losses[..., 0],
+        (mean + slope * b) / temperature,
+        slope * (a - b) / temperature,
+        (shares.transpose(1, 2) @ a - weights * negatives) / temperature,
+        -(mean_logit + slope * positive)[..., 0] / temperature,
+    )
 
 
 def near_features(pixels: Tensor, grid: torch.Size, stride: int, radius: float) -> Tensor:
