@@ -29,7 +29,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 BRIGHTNESS = np.arange(256, dtype=np.float32) / np.float32(255)  # of bytes
 DESCRIPTION = "dense_desc_ros"  # under which files have the configuration
 # Left out at their defaults, so that fingerprints stay.
-LATER_FIELDS = ("keypoints", "input_stride", "learned_scale", "foreground", "turns")
+LATER_FIELDS = ("keypoints", "input_stride", "learned_scale", "turns")
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,6 @@ Approach" (2023), features of the last stage projected to D channels. At finer s
 are merged top-down as in "Feature Pyramid Networks for Object Detection" (Lin et al., 2017), which
 costs far less than the dilated convolutions of the original Dense Object Nets.
 
-A network may also tell for each place how likely an object of the kind it was trained on is there.
-The square roots of the two probabilities, of object and background, are appended to descriptors:
-the dot product of two such pairs is the Bhattacharyya coefficient of what two places show, their
-squared L2 distance twice the squared Hellinger distance. So what compares descriptors needs not
-know of it.
-
 For training by keypoints, two 1x1 heads turn the descriptors of all places into N spatial logits
 and N depths.
 
@@ -56,9 +50,6 @@ class NetworkConfig:
             input; 2 takes a quarter of the time.
         learned_scale: descriptors have a length that is learnt, as objectives by L2 need; else
             every channel has variance one.
-        foreground: how much object or background counts beside where on the object, where the two
-            are compared; 0 is a network that does not tell them apart. Else features have two
-            channels more than D.
         turns: 1, 2 or 4; features are the mean of those of the image and of its copies turned in
             equal steps, which takes so many times as long. Not in training.
     """
@@ -69,7 +60,6 @@ class NetworkConfig:
     keypoints: int = 0
     input_stride: int = 1
     learned_scale: bool = False
-    foreground: float = 0.0
     turns: int = 1
 
     def __post_init__(self) -> None:
@@ -89,10 +79,6 @@ class NetworkConfig:
             raise InvalidInputError(f"descriptor_dim {self.descriptor_dim} is not in 1..4096")
         if not 0 <= self.keypoints <= 4096:
             raise InvalidInputError(f"keypoints {self.keypoints} is not in 0..4096")
-        if not 0 <= self.foreground <= 10:
-            raise InvalidInputError(f"foreground {self.foreground} is not in 0..10")
-        if self.foreground and self.keypoints:
-            raise InvalidInputError("a network has keypoints or foreground, not both")
         if type(self.turns) is not int or self.turns not in (1, 2, 4):  # files may hold 4.0
             raise InvalidInputError(f"turns {self.turns} is not 1, 2 or 4")
 
@@ -185,7 +171,6 @@ class DescriptorNetwork(FeatureNetwork):
         self.projection = nn.Sequential(
             nn.Conv2d(channels, config.descriptor_dim, kernel_size=1, bias=False), normalisation
         )
-        self.foreground = nn.Conv2d(channels, 1, kernel_size=1) if config.foreground else None
         self._make_heads()
         self.mean: Tensor
         self.std: Tensor
@@ -214,17 +199,7 @@ class DescriptorNetwork(FeatureNetwork):
         if self.config.input_stride > 1:
             images = functional.avg_pool2d(images, self.config.input_stride)
         maps = self._backbone_maps((images - self.mean) / self.std)
-        merged = self.pyramid(maps) if self.pyramid else maps[-1]
-        descriptors = self.projection(merged)
-        if self.foreground is None:
-            return descriptors
-        with torch.autocast(images.device.type, enabled=False):
-            descriptors, logits = descriptors.float(), self.foreground(merged.float())
-            if not self.config.learned_scale:
-                descriptors = functional.normalize(descriptors, dim=1)
-            return torch.cat(
-                [descriptors, self.config.foreground**0.5 * root_probabilities(logits)], dim=1
-            )
+        return self.projection(self.pyramid(maps) if self.pyramid else maps[-1])
 
     def backbone_parts(self) -> list[nn.Module]:
         """What belongs to the backbone."""
@@ -244,11 +219,6 @@ class DescriptorNetwork(FeatureNetwork):
             x = stage(x)
             maps.append(x)
         return maps
-
-
-def root_probabilities(logits: Tensor) -> Tensor:
-    """Square roots (B, 2, h, w) of the probabilities for and against, of logits (B, 1, h, w)."""
-    return (functional.logsigmoid(torch.cat([logits, -logits], dim=1)) / 2).exp()
 
 
 class FeaturePyramid(nn.Module):

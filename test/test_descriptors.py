@@ -70,34 +70,6 @@ def test_descriptors_averaged_over_turns_do_not_depend_on_them(turns, learned_sc
     torch.testing.assert_close(network.train()(images), single.train()(images))
 
 
-@pytest.mark.parametrize("learned_scale", [False, True])
-def test_what_is_background_is_less_like_an_object_and_as_like_itself(learned_scale, tmp_path):
-    config = NetworkConfig("resnet18", 8, 5, learned_scale=learned_scale, foreground=2.0)
-    network = DescriptorNetwork(config)
-    torch.nn.init.normal_(network.foreground.weight, std=3.0)
-    metric = "l2" if learned_scale else "cosine"
-    DescriptorModel(network, metric, "cpu").save(tmp_path / "weights.safetensors")
-    model = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu")
-    found = model.describe(picture(64, 96))
-    surface, roots = found.features.flatten(0, 1).split([5, 2], dim=1)
-    odds = roots.square() / 2.0
-    torch.testing.assert_close(odds.sum(dim=1), torch.ones(96))
-    assert odds.std() > 0.1
-    hellinger = torch.cdist(odds.sqrt(), odds.sqrt()).square() / 2
-    if learned_scale:
-        expected = (-torch.cdist(surface, surface).square() - 2 * 2.0 * hellinger).exp()
-    else:
-        expected = (surface @ surface.T + 2.0 * (1 - hellinger)) / (1 + 2.0)
-    similarity = found.feature_similarity(found.features.flatten(0, 1)).flatten(1)
-    torch.testing.assert_close(similarity, expected, rtol=1e-3, atol=1e-4)
-    plain = DescriptorModel(DescriptorNetwork(replace(config, foreground=0.0)), metric, "cpu")
-    assert plain.fingerprint != model.fingerprint
-    with pytest.raises(InvalidInputError, match="foreground -1 is not in 0..10"):
-        replace(config, foreground=-1)
-    with pytest.raises(InvalidInputError, match="keypoints or foreground, not both"):
-        replace(config, keypoints=4)
-
-
 def test_weights_for_use_are_half_as_large_and_nearly_the_same(tmp_path):
     model = DescriptorModel(DescriptorNetwork(NetworkConfig("resnet18", 8, 5)), device="cpu")
     model.save(tmp_path / "trained.safetensors", {"steps": "100"})

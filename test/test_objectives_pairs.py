@@ -9,7 +9,7 @@ from scipy.stats import entropy
 
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.keypoints import feature_centres
-from dense_desc_ros.network import NetworkConfig, root_probabilities
+from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.training.objectives.class_aware import ClassAwareConfig, ClassAwareObjective
 from dense_desc_ros.training.objectives.contrastive import (
     ContrastiveConfig,
@@ -22,7 +22,6 @@ from dense_desc_ros.training.objectives.distribution import (
     gaussians,
     kl_divergence,
 )
-from dense_desc_ros.training.objectives.foreground import ForegroundConfig, ForegroundObjective
 from dense_desc_ros.training.objectives.guided import GuidedConfig, GuidedObjective
 from dense_desc_ros.training.objectives.optimal import OptimalConfig, OptimalObjective
 from dense_desc_ros.training.objectives.sampling import sample_pairs
@@ -122,29 +121,6 @@ def test_distribution_is_least_where_descriptors_are_scaled_places():
     assert found["divergence"] < 1e-5 and features.grad.abs().max() < 1e-4
     assert found["distance"] < 0.1
     assert objective(NETWORK, features.flip(3) * 0.5, batch)["divergence"] > 0.1
-
-
-def test_foreground_is_least_where_probabilities_are_the_shares_of_the_object():
-    network = SimpleNamespace(config=NetworkConfig("resnet18", STRIDE, 5, foreground=0.5))
-    batch = make_batch()
-    batch["masks"][..., : STRIDE + STRIDE // 4] = False  # of the second column a quarter
-    shares = torch.ones(4, 1, *GRID)
-    shares[..., 0], shares[..., 1] = 1e-9, 0.75
-
-    def loss(logits):
-        features = torch.cat([torch.randn(4, 5, *GRID), 0.5**0.5 * root_probabilities(logits)], 1)
-        return ForegroundObjective(ForegroundConfig())(network, features, batch)
-
-    least = shares.clamp(1e-9, 1 - 1e-7).logit()
-    found = loss(least)
-    assert found["loss"].item() == pytest.approx(entropy([0.75, 0.25]) / GRID[1], rel=1e-4)
-    assert found["told"] == 1
-    for column in range(GRID[1]):
-        for step in (-1.0, 1.0):
-            moved = least.clone()
-            moved[..., column] = moved[..., column].clamp(-5, 5) + step
-            assert loss(moved)["loss"] > found["loss"]
-    assert loss(-least)["told"] == 0
 
 
 def test_objects_of_other_classes_are_pushed_apart_and_those_of_one_are_not():

@@ -8,11 +8,7 @@ from typer.testing import CliRunner
 
 from dense_desc_ros.cli import app
 from dense_desc_ros.errors import DataError, InvalidInputError
-from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.training.config import TrainingConfig
-from dense_desc_ros.training.objectives.canonical import CanonicalConfig
-from dense_desc_ros.training.objectives.foreground import ForegroundConfig
-from dense_desc_ros.training.objectives.ntxent import NtxentConfig
 
 CONFIGURATIONS = Path(__file__).parent.parent / "config" / "train"
 SHIPPED = sorted(CONFIGURATIONS.glob("*.yaml"))
@@ -93,21 +89,6 @@ def test_instances_can_be_mixed_for_ntxent_only(file):
     config = TrainingConfig.load(file(SMALL))
     with pytest.raises(InvalidInputError, match="other_instances must be 0"):
         replace(config, twins=replace(config.twins, other_instances=0.5))
-
-
-def test_foreground_is_told_beside_correspondences_by_a_network_that_can(file):
-    plain = TrainingConfig.load(file(SMALL))
-    config = replace(plain, keypoint=None, ntxent=NtxentConfig(), network=NetworkConfig())
-    able = replace(config.network, foreground=0.5)
-    replace(config, foreground=ForegroundConfig(), network=able)
-    with pytest.raises(InvalidInputError, match="foreground is 0.0"):
-        replace(config, foreground=ForegroundConfig())
-    with pytest.raises(InvalidInputError, match="foreground is 0.5"):
-        replace(config, network=able)
-    with pytest.raises(InvalidInputError, match="not to none"):
-        replace(config, ntxent=None, foreground=ForegroundConfig(), network=able)
-    with pytest.raises(InvalidInputError, match="not to ntxent, canonical"):
-        replace(config, canonical=CanonicalConfig(), foreground=ForegroundConfig(), network=able)
 
 
 @pytest.mark.parametrize(

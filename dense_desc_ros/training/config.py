@@ -14,7 +14,6 @@ from dense_desc_ros.training.objectives.canonical import CanonicalConfig
 from dense_desc_ros.training.objectives.class_aware import ClassAwareConfig
 from dense_desc_ros.training.objectives.contrastive import ContrastiveConfig
 from dense_desc_ros.training.objectives.distribution import DistributionConfig
-from dense_desc_ros.training.objectives.foreground import ForegroundConfig
 from dense_desc_ros.training.objectives.guided import GuidedConfig
 from dense_desc_ros.training.objectives.keypoint import KeypointConfig
 from dense_desc_ros.training.objectives.ntxent import NtxentConfig
@@ -23,10 +22,9 @@ from dense_desc_ros.training.objectives.optimal import OptimalConfig
 BY_COSINE = ("guided", "keypoint", "canonical")
 BY_L2 = ("contrastive", "class_aware", "distribution", "optimal")
 BY_EITHER = ("ntxent",)  # by L2 beside objectives that need it, else by cosine
-OBJECTIVES = BY_EITHER + BY_COSINE + BY_L2 + ("foreground",)
+OBJECTIVES = BY_EITHER + BY_COSINE + BY_L2
 OF_PICTURES = ("ntxent", "contrastive", "distribution")  # which plain pictures are enough for
-BESIDE_FOREGROUND = ("ntxent", "contrastive", "class_aware", "distribution")
-OF_MASKS = ("keypoint", "contrastive", "class_aware", "foreground")
+OF_MASKS = ("keypoint", "contrastive", "class_aware")
 OF_CANONICAL = ("guided", "canonical", "optimal")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SMALLEST_CROP = 64
@@ -134,11 +132,11 @@ class TrainingConfig:
 
     Attributes:
         pictures, twins: where views come from; one of them.
-        ntxent, guided, keypoint, canonical, contrastive, class_aware, distribution, optimal,
-            foreground: what is optimised, see `training.objectives`; the sum, if several are given.
-            guided, keypoint and canonical compare descriptors by cosine, the four after them by
-            L2; ntxent as what is given beside it does, alone by cosine. All but ntxent, contrastive
-            and distribution need twins.
+        ntxent, guided, keypoint, canonical, contrastive, class_aware, distribution, optimal: what
+            is optimised, see `training.objectives`; the sum, if several are given. guided, keypoint
+            and canonical compare descriptors by cosine, the four after them by L2; ntxent as what
+            is given beside it does, alone by cosine. All but ntxent, contrastive and distribution
+            need twins.
         network: what is trained.
         pretrained: start the backbone from published weights, if they can be had.
         backbone_weights: or from this safetensors file.
@@ -163,7 +161,6 @@ class TrainingConfig:
     class_aware: ClassAwareConfig | None = None
     distribution: DistributionConfig | None = None
     optimal: OptimalConfig | None = None
-    foreground: ForegroundConfig | None = None
     network: NetworkConfig = NetworkConfig()
     pretrained: bool = False
     backbone_weights: str | None = None
@@ -191,7 +188,6 @@ class TrainingConfig:
                 f"network.learned_scale is for {', '.join(BY_L2)}, which need it, and not for "
                 f"{', '.join(BY_EITHER + BY_COSINE)} without one of these"
             )
-        self._check_foreground()
         if (self.keypoint is not None) != (self.network.keypoints > 0):
             raise InvalidInputError(
                 f"network.keypoints is {self.network.keypoints}: "
@@ -242,19 +238,6 @@ class TrainingConfig:
         source = self.pictures or self.twins
         assert source is not None
         return source.crop
-
-    def _check_foreground(self) -> None:
-        if (self.foreground is not None) != (self.network.foreground > 0):
-            raise InvalidInputError(
-                f"network.foreground is {self.network.foreground}: the objective foreground needs "
-                "more than 0 to train, and without it there is no use for any"
-            )
-        beside = [name for name in self.objectives if name != "foreground"]
-        if self.foreground and (not beside or set(beside) - set(BESIDE_FOREGROUND)):
-            raise InvalidInputError(
-                f"foreground is added to objectives of correspondences "
-                f"({', '.join(BESIDE_FOREGROUND)}), not to {', '.join(beside) or 'none'}"
-            )
 
     def save(self, path: Path) -> None:
         write_atomically(path, self.to_json().encode())

@@ -20,7 +20,6 @@ from dense_desc_ros.training.objectives.canonical import CanonicalObjective
 from dense_desc_ros.training.objectives.class_aware import ClassAwareObjective
 from dense_desc_ros.training.objectives.contrastive import ContrastiveObjective
 from dense_desc_ros.training.objectives.distribution import DistributionObjective
-from dense_desc_ros.training.objectives.foreground import ForegroundObjective
 from dense_desc_ros.training.objectives.guided import GuidedObjective
 from dense_desc_ros.training.objectives.keypoint import KeypointObjective
 from dense_desc_ros.training.objectives.ntxent import NtxentObjective
@@ -136,5 +135,4 @@ MAKERS: dict[str, Callable[[Any, TrainingConfig], Objective]] = {
     "class_aware": lambda settings, _: ClassAwareObjective(settings),
     "distribution": lambda settings, _: DistributionObjective(settings),
     "optimal": _make_optimal,
-    "foreground": lambda settings, _: ForegroundObjective(settings),
 }

@@ -99,8 +99,8 @@ class _CrossEntropy(torch.autograd.Function):
     """Mean of l_ij over the anchors, with its gradients, by one pass over a part of the pairs.
 
     PyTorch's functions would write and read a (B, N, M) array at every step, forward and backward,
-    which took longer than the network did. Logits are less by ‖z_i‖² / 2τ than those of the
-    formula: what all of an anchor have in common cancels.
+    which on a processor took nearly as long as the network. Logits are greater by ‖z_i‖² / 2τ than
+    those of the formula: what all of an anchor have in common cancels.
     """
 
     @staticmethod
