@@ -199,6 +199,23 @@ def test_training_steps_learn_the_correspondences_they_are_shown(pictures):
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) / 2
 
 
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 20])
+def test_the_learning_rate_rises_and_falls_in_any_number_of_steps(steps, pictures):
+    config = TrainingConfig(
+        pictures=PicturesConfig(str(pictures)),
+        ntxent=NtxentConfig(),
+        optimisation=OptimisationConfig(steps, learning_rate=1e-3),
+    )
+    found = DescriptorTraining(DescriptorNetwork(config.network), config).configure_optimizers()
+    optimizer, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert min(rates) > 0 and max(rates) <= 1e-3 and rates[-1] == min(rates)
+
+
 def test_a_run_leaves_weights_and_what_tensorboard_shows(pictures, tmp_path):
     weights = train(small_run(pictures, steps=20), tmp_path / "run", workers=0, device="cpu")
     assert DescriptorModel.load(weights).describe(blobs(0)).features.isfinite().all()

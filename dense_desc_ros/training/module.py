@@ -30,6 +30,8 @@ from dense_desc_ros.training.objectives.optimal import (
 )
 
 VALIDATION_METRIC = "validation_auc"
+# Share of the steps. Of 10 steps a tenth exactly would take no time, by which OneCycleLR divides.
+WARM_UP = 0.1 + 1e-9
 
 
 class DescriptorTraining(lightning.LightningModule):
@@ -98,7 +100,7 @@ class DescriptorTraining(lightning.LightningModule):
             fused=settings.precision == "32-true",
         )
         schedule = OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+            optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=WARM_UP
         )
         return {
             "optimizer": optimizer,
