@@ -1,7 +1,7 @@
 """The grid of a benchmark of training strategies: what is trained, on what, and for how long."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,7 +155,7 @@ def strategies(size: Size) -> dict[str, Strategy]:
         "ntxent": Strategy({"ntxent": ntxent}),
         "ntxent-across": Strategy({"ntxent": ntxent}, other_instances=0.5),
         "ntxent-distribution": Strategy(
-            {"ntxent": NtxentConfig(temperature=0.05, **near), "distribution": distribution},  # type: ignore[arg-type]
+            {"ntxent": replace(ntxent, temperature=0.05), "distribution": distribution},
             other_instances=0.5,
         ),
         "keypoint": Strategy({"keypoint": KeypointConfig()}),
