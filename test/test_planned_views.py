@@ -1,12 +1,13 @@
 """Views made in batches, beside those that OpenCV makes one by one."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from posed_scene import Spheres
-from torch.utils.data import default_collate
+from torch.utils.data import DataLoader, default_collate
 
 from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.data.batched_correspondences import sample_correspondences
@@ -21,6 +22,7 @@ from dense_desc_ros.training.config import OptimisationConfig, TrainingConfig, T
 from dense_desc_ros.training.objectives.guided import GuidedConfig
 from dense_desc_ros.training.pair_plans import PairPlans
 from dense_desc_ros.training.planned_views import PlannedViews
+from dense_desc_ros.training.views_ahead import AHEAD, ViewsAhead
 
 CAMERA = PinholeCamera(150.0, 150.0, 79.5, 59.5, 160, 120)
 SIZE = (96, 128)
@@ -195,3 +197,41 @@ def test_turned_views_of_a_plan_keep_their_points(spheres, tensors):
         expected = frame.camera.project(T[:3, :3] @ rays[i].double().numpy())
         found = views["view_to_frame"][i] @ torch.tensor([40.0, 30.0, 1.0])
         np.testing.assert_allclose(found[:2], expected, atol=1e-2)
+
+
+def numbered(count, made, broken=-1):
+    """Batches made ahead of `count` plans, all that were begun in `made`; one may be broken."""
+
+    def make(plans):
+        made.append(int(plans["number"]))
+        if made[-1] == broken:
+            raise DataError("none shows enough")
+        return {"images": plans["number"] + 100}
+
+    plans = [{"number": torch.tensor(i)} for i in range(count)]
+    return ViewsAhead(DataLoader(plans, batch_size=None), make, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_batches_made_ahead_come_in_order(count):
+    made = []
+    ahead = numbered(count, made)
+    for _ in range(2):  # epochs
+        assert [int(batch["images"]) - 100 for batch in ahead] == list(range(count))
+    assert len(ahead) == count and made == 2 * list(range(count))
+
+
+def test_a_batch_that_cannot_be_made_ends_the_run_with_its_reason():
+    found = iter(numbered(5, [], broken=2))
+    assert [int(next(found)["images"]) for _ in range(2)] == [100, 101]
+    with pytest.raises(DataError, match="none shows enough"):
+        next(found)
+
+
+def test_a_run_that_stops_early_leaves_no_batches_behind():
+    made, before = [], threading.active_count()
+    found = iter(numbered(20, made))
+    next(found)
+    assert threading.active_count() == before + 1
+    found.close()  # waits for those that are begun
+    assert made == list(range(1 + AHEAD)) and threading.active_count() == before

@@ -29,6 +29,7 @@ from dense_desc_ros.training.objectives import ntxent as ntxent_module
 from dense_desc_ros.training.objectives.ntxent import (
     NtxentConfig,
     NtxentObjective,
+    background_rows,
     near_features,
     ntxent,
 )
@@ -113,6 +114,45 @@ def test_features_near_a_pixel_are_those_whose_centre_is():
     first, second = near[:8].reshape(2, 4), near[8:].reshape(2, 4)
     assert first.tolist() == [[True, True, False, False], [True, False, False, False]]
     assert second.tolist() == [[False, False, False, True], [False, False, True, True]]
+
+
+def test_background_is_what_neither_touches_an_object_nor_is_beside_it():
+    masks = torch.zeros(2, 40, 48, dtype=torch.bool)
+    masks[1, 8, 15] = True  # in feature (1, 1) of 5x6
+    away = torch.ones(2, 5, 6, dtype=torch.bool)
+    away[1, 0:3, 0:3] = False
+    expected = torch.nonzero(away.flatten())[:, 0].tolist()
+    found = background_rows(masks, torch.Size([5, 6]), 60).tolist()
+    assert sorted(found) == expected and len(expected) == 51
+    few = background_rows(masks, torch.Size([5, 6]), 9).tolist()
+    assert len(set(few)) == 9 and set(few) < set(expected)
+    assert not len(background_rows(torch.ones(2, 40, 48, dtype=torch.bool), torch.Size([5, 6]), 9))
+
+
+def test_backgrounds_of_all_pairs_are_negatives_of_each():
+    network = SimpleNamespace(config=NetworkConfig("resnet18", 8, 4, learned_scale=True))
+    torch.manual_seed(0)
+    features = torch.randn(4, 4, 5, 6, dtype=torch.float64)
+    centres = torch.tensor([[[[11.5, 11.5]], [[19.5, 11.5]]], [[[3.5, 3.5]], [[3.5, 3.5]]]])
+    masks = torch.zeros(2, 2, 40, 48, dtype=torch.bool)
+    masks[:, :, 8:16, 8:16] = True
+    batch = {"images": torch.zeros(2, 2, 3, 40, 48), "pixels": centres, "masks": masks}
+    objective = NtxentObjective(NtxentConfig(1, temperature=0.7, exclusion=4.0, background=1000))
+    away = np.ones((4, 5, 6), bool)
+    away[:, 0:3, 0:3] = False
+    flat = features.float().numpy().transpose(0, 2, 3, 1).astype(float)
+    background, terms = flat[away], []
+    for pair, ((a, b), (c, d)) in enumerate((((1, 1), (1, 2)), ((0, 0), (0, 0)))):  # rows, columns
+        own = np.ones((2, 5, 6), bool)
+        own[0, a, b] = own[1, c, d] = False
+        views = flat[2 * pair : 2 * pair + 2]
+        points = views[0, a, b], views[1, c, d]
+        for anchor, other in (points, points[::-1]):
+            negatives = np.concatenate([views[own], background])
+            far = -np.sum((negatives - anchor) ** 2, axis=1) / (2 * 0.7)
+            near = -np.sum((other - anchor) ** 2) / (2 * 0.7)
+            terms.append(logsumexp([near, *far]) - near)
+    assert objective(network, features, batch)["loss"].item() == pytest.approx(np.mean(terms))
 
 
 def test_batched_sampling_is_the_sampling_of_matching():

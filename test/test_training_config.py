@@ -85,6 +85,15 @@ def test_numbers_are_read_as_yaml_writes_them(file):
     assert config.optimisation.learning_rate == 1.0
 
 
+@pytest.mark.parametrize(
+    ("background", "reason"), [("-1", "must not be negative"), ("64", "background needs twins")]
+)
+def test_backgrounds_to_tell_from_need_masks(file, background, reason):
+    text = f"pictures: {{path: p}}\nntxent: {{background: {background}}}"
+    with pytest.raises(DataError, match=reason):
+        TrainingConfig.load(file(text))
+
+
 def test_instances_can_be_mixed_for_ntxent_only(file):
     config = TrainingConfig.load(file(SMALL))
     with pytest.raises(InvalidInputError, match="other_instances must be 0"):

@@ -2,17 +2,18 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dense_desc_ros import se3
 from dense_desc_ros.data.batched_views import Surfaces, at_pixels, is_inside
 from dense_desc_ros.data.correspondences import (
-    CANDIDATES,
     CANONICAL_TOLERANCE,
     DEPTH_TOLERANCE,
     DEPTH_TOLERANCE_RELATIVE,
 )
 from dense_desc_ros.keypoints import back_project
 
+CANDIDATES = 4  # pixels tried for each correspondence wanted
 COARSE = 3  # pixels between those that are compared first
 AT_ONCE = 8  # pairs whose canonical coordinates are compared
 
@@ -81,9 +82,12 @@ def _by_canonical(a: Surfaces, b: Surfaces, pixels_a: Tensor) -> tuple[Tensor, T
     far = torch.where(b.masks[..., None], b.canonical, torch.nan).nan_to_num(10.0)
     coarse = far[:, ::COARSE, ::COARSE]
     columns = coarse.shape[2]
+    # ‖c - w‖² but for ‖w‖², as one product of matrices: all that the nearest one needs.
+    places = torch.cat([-2 * coarse, coarse.square().sum(dim=3, keepdim=True)], dim=3)
+    points = functional.pad(wanted.nan_to_num(0.0), (0, 1), value=1.0)
     nearest = [
-        torch.cdist(some.nan_to_num(0.0), others.flatten(1, 2)).argmin(dim=2)
-        for some, others in zip(wanted.split(AT_ONCE), coarse.split(AT_ONCE), strict=True)
+        (some @ others.flatten(1, 2).mT).argmin(dim=2)
+        for some, others in zip(points.split(AT_ONCE), places.split(AT_ONCE), strict=True)
     ]
     index = torch.cat(nearest)
     found = torch.stack([index % columns, index // columns], dim=-1).float() * COARSE

@@ -106,10 +106,11 @@ def at_pixels(layer: Tensor, rows: Tensor, pixels: Tensor) -> Tensor:
 
 def _frame_pixels(plans: Plans, size: tuple[int, int]) -> Tensor:
     """Where in its frame every pixel of a view lies, (B, h, w, 2)."""
-    matrix = plans["view_to_frame"]
-    v, u = torch.meshgrid(*(torch.arange(n, device=matrix.device) for n in size), indexing="ij")
-    pixels = torch.stack([u, v], dim=-1).to(matrix)
-    return pixels @ matrix[:, None, :2, :2].mT + matrix[:, None, None, :2, 2]
+    matrix = plans["view_to_frame"][:, None, None]
+    v, u = (torch.arange(n, device=matrix.device).to(matrix) for n in size)
+    # Not as a matrix product, which libraries would make of 2x2 ones, row by row.
+    along_u, along_v = u[:, None] * matrix[..., :2, 0], v[:, None, None] * matrix[..., :2, 1]
+    return along_u + along_v + matrix[..., :2, 2]
 
 
 def _replace_backgrounds(

@@ -69,51 +69,64 @@ class FrameTensors:
             ) from error
         object_ids = torch.full((count,), -1)
         middles, cameras = np.full((count, 2), np.nan), [first.camera] * count
-        rows = _Rows(frames, canonical)
-        loader = DataLoader(rows, READ_AT_ONCE, num_workers=workers, collate_fn=list)
+        rows = _Rows(frames, canonical, (height, width))
+        # Stacked where they are read: handing over single ones takes longer than reading them.
+        loader = DataLoader(rows, READ_AT_ONCE, num_workers=workers, collate_fn=_stack)
         shown = track(loader, "reading frames", console=Console(stderr=True), transient=True)
         index = 0
         for batch in shown:
-            for image, d, mask, c, object_id, camera, middle in batch:
-                if image.shape[1:] != (height, width):
-                    raise DataError(
-                        f"frame {index} is {image.shape[2]}x{image.shape[1]}, the first one "
-                        f"{width}x{height}: with twins.on_device all must be of one size"
-                    )
-                images[index], depth[index], masks[index] = image, d, mask
-                if coordinates is not None:
-                    coordinates[index] = c
-                object_ids[index], cameras[index], middles[index] = object_id, camera, middle
-                index += 1
+            if isinstance(batch, DataError):
+                raise batch
+            some = slice(index, index + len(batch[0]))
+            images[some], depth[some], masks[some], found, *rest = batch
+            object_ids[some], cameras[some], middles[some] = rest
+            if coordinates is not None:
+                coordinates[some] = found
+            index = some.stop
         return cls(images, depth, masks, coordinates, object_ids.to(device), cameras, middles)
 
 
 class _Rows(Dataset):
-    """What is kept of each frame, as tensors."""
+    """What is kept of each frame, or what is wrong with it, to be raised in the main process."""
 
-    def __init__(self, frames: PosedFrames, canonical: bool) -> None:
-        self.frames, self.canonical = frames, canonical
+    def __init__(self, frames: PosedFrames, canonical: bool, size: tuple[int, int]) -> None:
+        self.frames, self.canonical, self.size = frames, canonical, size
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> tuple:
+    def __getitem__(self, index: int) -> tuple | DataError:
         frame = self.frames[index]
+        height, width = frame.mask.shape
+        if (height, width) != self.size:
+            return DataError(
+                f"frame {index} is {width}x{height}, the first one {self.size[1]}x{self.size[0]}: "
+                "with twins.on_device all must be of one size"
+            )
         empty = not frame.mask.any()
-        canonical: Tensor | float | None = None
+        canonical = np.zeros(0, np.float16)
         if self.canonical and frame.canonical is not None:
-            canonical = torch.from_numpy(frame.canonical).half()
+            canonical = frame.canonical.astype(np.float16)
         elif self.canonical:
             if not empty:
-                raise DataError(f"{frame.name} has no canonical coordinates")
-            canonical = torch.nan
-        centre = np.array([frame.camera.width - 1, frame.camera.height - 1]) / 2
+                return DataError(f"{frame.name} has no canonical coordinates")
+            canonical = np.full((height, width, 3), np.nan, np.float16)
         return (
-            torch.from_numpy(np.ascontiguousarray(frame.image.transpose(2, 0, 1))),
-            torch.from_numpy(frame.depth),
-            torch.from_numpy(frame.mask),
+            frame.image.transpose(2, 0, 1),
+            frame.depth,
+            frame.mask,
             canonical,
             frame.object_id,
             frame.camera,
-            centre if empty else middle_of(frame.mask),
+            np.array([width - 1, height - 1]) / 2 if empty else middle_of(frame.mask),
         )
+
+
+def _stack(rows: list[tuple | DataError]) -> tuple | DataError:
+    """Layers as tensors, ids, cameras and middles as they are; the first error, if there is one."""
+    for row in rows:
+        if isinstance(row, DataError):
+            return row
+    *layers, ids, cameras, middles = zip(*rows, strict=True)
+    stacked = (torch.from_numpy(np.stack(layer)) for layer in layers)
+    return *stacked, torch.tensor(ids), list(cameras), np.stack(middles)

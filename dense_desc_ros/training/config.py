@@ -198,6 +198,10 @@ class TrainingConfig:
             raise InvalidInputError(f"twins: crop {self.twins.crop} must be multiples of {whole}")
         if self.pictures and (others := [o for o in self.objectives if o not in OF_PICTURES]):
             raise InvalidInputError(f"{others[0]} needs twins: pictures alone do not tell enough")
+        if self.pictures and self.ntxent and self.ntxent.background:
+            raise InvalidInputError(
+                "ntxent.background needs twins: pictures show no objects' masks"
+            )
         if sum(map(bool, (self.pretrained, self.backbone_weights, self.initial_weights))) > 1:
             raise InvalidInputError(
                 "initial_weights take the place of pretrained ones and of backbone_weights: set one"
@@ -225,7 +229,8 @@ class TrainingConfig:
     @property
     def needs_masks(self) -> bool:
         """Whether an objective tells objects from backgrounds by masks."""
-        return any(name in OF_MASKS for name in self.objectives)
+        of_background = self.ntxent is not None and self.ntxent.background > 0
+        return of_background or any(name in OF_MASKS for name in self.objectives)
 
     @property
     def needs_canonical(self) -> bool:

@@ -5,20 +5,22 @@ from collections.abc import Callable
 from functools import cached_property
 
 import lightning
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 
 from dense_desc_ros.data.frame_tensors import FrameTensors
 from dense_desc_ros.data.images import find_images
 from dense_desc_ros.data.posed import PosedFrames, open_posed_frames
 from dense_desc_ros.training.config import TrainingConfig
-from dense_desc_ros.training.objectives import Batch
 from dense_desc_ros.training.pair_plans import PairPlans
 from dense_desc_ros.training.pairs import AugmentedPairs
 from dense_desc_ros.training.planned_views import SPARE, PlannedViews
 from dense_desc_ros.training.twins import TwinPairs, ValidationPairs
+from dense_desc_ros.training.views_ahead import ViewsAhead
 
 EPOCH_STEPS = 50  # between checkpoints; a resumed run goes on from the last one
-EPOCH_STEPS_ON_DEVICE = 500  # which take no longer there
+EPOCH_STEPS_ON_DEVICE = 2000  # which take no longer there
 SAMPLES = 4  # pairs shown in pictures
 Pairs = Callable[[int, int], Dataset]  # of the number of the first pair, and how many
 
@@ -48,7 +50,7 @@ class TrainingData(lightning.LightningDataModule):
             frames = _open_frames(config.validation.path, canonical=False)
             self.validation = ValidationPairs(frames, config.validation.pairs)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader | ViewsAhead:
         assert self.trainer is not None  # Lightning sets it before it asks for data
         optimisation, first_step = self.config.optimisation, self.trainer.global_step
         of_a_step = optimisation.batch_size * self.trainer.world_size
@@ -64,7 +66,13 @@ class TrainingData(lightning.LightningDataModule):
         plans = PairPlans(
             self.frames, frames.cameras, frames.middles, self.config, first, length, spare
         )
-        return DataLoader(plans, planned, num_workers=self.workers)
+        # What Lightning does for loaders that it knows.
+        trainer = self.trainer
+        sampler: DistributedSampler[dict[str, Tensor]] = DistributedSampler(
+            plans, trainer.world_size, trainer.global_rank, shuffle=False
+        )
+        loader = DataLoader(plans, planned, sampler=sampler, num_workers=self.workers)
+        return ViewsAhead(loader, self.views, frames.images.device)
 
     @cached_property
     def views(self) -> PlannedViews:
@@ -75,12 +83,6 @@ class TrainingData(lightning.LightningDataModule):
             self.frames, device, _needs_canonical(self.config), self.workers
         )
         return PlannedViews(tensors, self.config)
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Lightning's hook: a batch of plans becomes one of views."""
-        assert self.trainer
-        planned = on_device(self.config) and self.trainer.training
-        return self.views(batch) if planned else batch
 
     def val_dataloader(self) -> DataLoader:
         assert self.validation  # else the trainer does not validate

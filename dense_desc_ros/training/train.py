@@ -19,7 +19,7 @@ from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError, WeightsError
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.config import TrainingConfig
-from dense_desc_ros.training.data import TrainingData, epoch_steps
+from dense_desc_ros.training.data import TrainingData, epoch_steps, on_device
 from dense_desc_ros.training.divergence import EndsDiverged
 from dense_desc_ros.training.module import VALIDATION_METRIC, DescriptorTraining
 from dense_desc_ros.training.pictures import TensorBoardPictures
@@ -28,6 +28,7 @@ from dense_desc_ros.training.waiting import DataClock
 WEIGHTS, DESCRIPTION = "weights.safetensors", "config.json"
 CHECKPOINT, BEST_CHECKPOINT = "checkpoints/last.ckpt", "checkpoints/best.ckpt"
 PUBLISHED = {False: "ImageNet", True: "timm's"}
+REFRESH_ON_DEVICE = 10  # steps between what is shown: every look at a GPU's figures waits for it
 ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,9 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(config.seed, verbose=False)
     network = _make_network(config, checkpoint)
-    callbacks = [EndsDiverged(), TensorBoardPictures(data.samples), *_checkpoints(config, out)]
+    refresh = REFRESH_ON_DEVICE if on_device(config) else 1
+    bar = RichProgressBar(refresh, console_kwargs={"stderr": True})
+    pictures = TensorBoardPictures(data.samples)
     trainer = Trainer(
         accelerator=ACCELERATORS[device],
         devices=devices or (1 if device == "cpu" else "auto"),
@@ -81,7 +84,7 @@ def train(
         max_time=timedelta(minutes=max_minutes) if max_minutes else None,
         gradient_clip_val=1.0,
         logger=TensorBoardLogger(out, name="tensorboard", version=""),
-        callbacks=[*callbacks, DataClock(), RichProgressBar(console_kwargs={"stderr": True})],
+        callbacks=[EndsDiverged(), pictures, *_checkpoints(config, out), DataClock(), bar],
         reload_dataloaders_every_n_epochs=1,
         limit_val_batches=1.0 if config.validation else 0,
         check_val_every_n_epoch=_epochs_between_validations(config),

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dense_desc_ros.configuration import require_positive
+from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.keypoints import feature_centres
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.objectives import Batch
@@ -30,20 +31,26 @@ class NtxentConfig:
         points: correspondences in a pair.
         temperature: τ; the smaller, the more the nearest wrong places count.
         exclusion: what lies nearer to a point than this is no other point, pixels.
+        background: features away from the objects, drawn from all views of a batch, that are
+            negatives of every point beside those of its own two views; for twins.
     """
 
     points: int = 512
     temperature: float = 0.07
     exclusion: float = 12.0
+    background: int = 0
 
     def __post_init__(self) -> None:
         require_positive(self, "points", "temperature")
+        if self.background < 0:
+            raise InvalidInputError(f"background must not be negative, got {self.background}")
 
 
 class NtxentObjective:
     """NT-Xent of corresponding pixels with all features of both views as negatives.
 
-    The batch holds `pixels` (B, 2, N, 2), where [b, 0, n] and [b, 1, n] show the same point.
+    The batch holds `pixels` (B, 2, N, 2), where [b, 0, n] and [b, 1, n] show the same point, and,
+    if features of the background are wanted, `masks` (B, 2, H, W) bool of the objects.
 
     Args:
         config: settings.
@@ -67,6 +74,12 @@ class NtxentObjective:
             near = near_features(pixels, features.shape[-2:], stride, self.config.exclusion)
             if not network.config.learned_scale:
                 a, b, negatives = (functional.normalize(x, dim=2) for x in (a, b, negatives))
+            if self.config.background:
+                masks = batch["masks"].flatten(0, 1)
+                rows = background_rows(masks, features.shape[-2:], self.config.background)
+                others = negatives.flatten(0, 1)[rows].expand(len(a), -1, -1)
+                negatives = torch.cat([negatives, others], dim=1)
+                near = functional.pad(near, (0, others.shape[1]))
             loss = ntxent(a, b, negatives, near, self.temperature)
         return {"loss": loss, "accuracy": retrieval_accuracy(a.detach(), b.detach())}
 
@@ -159,6 +172,19 @@ def near_features(pixels: Tensor, grid: torch.Size, stride: int, radius: float) 
     centres = feature_centres(grid, stride, pixels.device)
     near = torch.cdist(pixels, centres.expand(*pixels.shape[:2], -1, -1)) < radius
     return torch.cat(near.unbind(dim=1), dim=2)
+
+
+def background_rows(masks: Tensor, grid: torch.Size, count: int) -> Tensor:
+    """Numbers (count,) of features that are away from the objects, drawn at random.
+
+    Features (B, h, w) are numbered view by view and row by row. Those that touch a mask (B, H, W)
+    and their neighbours, who see something of the object, are left out; if then fewer than `count`
+    are left, they are all of these.
+    """
+    touched = functional.adaptive_max_pool2d(masks[:, None].float(), (grid[0], grid[1]))
+    away = functional.max_pool2d(touched, kernel_size=3, stride=1, padding=1) == 0
+    rows = torch.nonzero(away.flatten())[:, 0]
+    return rows[torch.randperm(len(rows), device=rows.device)[:count]]
 
 
 def retrieval_accuracy(a: Tensor, b: Tensor) -> Tensor:
