@@ -55,7 +55,7 @@ class ModelConfig:
 class DescriptorModel:
     """A trained network, ready to describe images.
 
-        model = DescriptorModel.load("models/caps_around.safetensors")
+        model = DescriptorModel.load("models/caps.safetensors")
         reference = model.describe(image_a).sample([(u, v)])
         pixel, score = model.describe(image_b).match(reference)
 

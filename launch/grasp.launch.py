@@ -1,6 +1,6 @@
 """Starts descriptor_node on a camera's topics.
 
-    ros2 launch dense_desc_ros grasp.launch.py weights:=caps_around.safetensors camera:=/camera
+    ros2 launch dense_desc_ros grasp.launch.py weights:=caps.safetensors camera:=/camera
 
 `ros2 launch dense_desc_ros grasp.launch.py --show-args` lists all arguments. Those left empty leave
 what the parameter file says, or the node's own default.

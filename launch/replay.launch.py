@@ -1,6 +1,6 @@
 """Replays a rosbag2 offline, plays it to descriptor_node, and compares what both find.
 
-    ros2 launch dense_desc_ros replay.launch.py bag:=bag weights:=caps_around.safetensors \
+    ros2 launch dense_desc_ros replay.launch.py bag:=bag weights:=caps.safetensors \
         register:=mug=0:320,240
 
 It is `dense-desc replay --online`, in a ROS domain of its own. Launch ends with exit code 1 if the

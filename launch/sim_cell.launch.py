@@ -1,6 +1,6 @@
 """The simulated cell with the node that sees, the node that picks, and RViz if wanted.
 
-    ros2 launch dense_desc_ros sim_cell.launch.py weights:=models/caps_around.safetensors
+    ros2 launch dense_desc_ros sim_cell.launch.py weights:=models/caps.safetensors
 
 Then register a point and send a goal to /pick_node/pick: see docs/picking.md.
 """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dense_desc_ros.pick_demo import run_pick_demo
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "caps_around.safetensors"
+WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "caps.safetensors"
 
 
 def test_taught_on_one_cap_picked_on_another(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from dense_desc_ros.nodes.cell_graph import CellUser, running_cell
 from dense_desc_ros.pick_demo import TAUGHT
 from dense_desc_ros.sim.anatomy import POINTS
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "caps_around.safetensors"
+WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "caps.safetensors"
 
 
 @pytest.fixture(scope="module")

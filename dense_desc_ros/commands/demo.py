@@ -10,7 +10,7 @@ Out = Annotated[Path, typer.Option(help="Where pictures and table go.")]
 
 def demo(
     weights: Annotated[Path, typer.Option(help="Of the model that finds the grasp.")] = Path(
-        "models/caps_around.safetensors"
+        "models/caps.safetensors"
     ),
     out: Out = Path("demo/picks"),
     viewer: Annotated[
