@@ -13,7 +13,7 @@ from dense_desc_ros.data.correspondences import (
 )
 from dense_desc_ros.keypoints import back_project
 
-CANDIDATES = 4  # pixels tried for each correspondence wanted
+CANDIDATES = 4  # pixels tried for each correspondence wanted: fewer than of one pair, to save time
 COARSE = 3  # pixels between those that are compared first
 AT_ONCE = 8  # pairs whose canonical coordinates are compared
 
