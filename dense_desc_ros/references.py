@@ -19,7 +19,7 @@ from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import InvalidInputError, ReferenceStoreError
 from dense_desc_ros.names import check_name as check_name
 
-FORMAT = 2  # of files; another is of a version whose scores are on another scale
+FORMAT = 3  # of files; another is of a version whose scores are on another scale
 LEAST_CONTRAST = 0.05  # between `own` and `rest`: what is everywhere alike has no score
 
 

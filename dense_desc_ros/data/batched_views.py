@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dense_desc_ros.data.blurring import blur
+from dense_desc_ros.data.dead_leaves import draw_leaves
 from dense_desc_ros.data.frame_tensors import FrameTensors
-from dense_desc_ros.data.twin_augmentation import BACKGROUNDS, SHAPES
+from dense_desc_ros.data.twin_augmentation import BACKGROUNDS
 
-REACH = 3.0  # standard deviations of a Gaussian that are summed up
-MOST_CELLS, OCTAVES = 12, 4  # of a drawn background's mottled ground
 Plans = dict[str, Tensor]  # of B views, as `training.pair_plans` gives them
 
 
@@ -76,7 +76,7 @@ def view_images(
     images = frames.images[plans["frames"]].float()
     # Blurred, if it is to be shrunk, so that nothing aliases.
     shrunk = plans["zoom"].clamp(max=1)
-    images = _blur(images, 0.5 * (shrunk**-2 - 1).sqrt())
+    images = blur(images, 0.5 * (shrunk**-2 - 1).sqrt())
     # grid_sample's own units: from -1 to 1 between the centres of the first and last pixel.
     grid = _frame_pixels(plans, size) * 2 / images.new_tensor([width - 1, height - 1])
     images = functional.grid_sample(
@@ -123,7 +123,7 @@ def _replace_backgrounds(
     def black(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
         return images.new_zeros(count, 1, 1, 1)
 
-    draw = {"random_images": _draw_backgrounds, "noise": noise, "masked": black}
+    draw = {"random_images": draw_leaves, "noise": noise, "masked": black}
     size = images.shape[2], images.shape[3]
     for kind, make in draw.items():
         chosen = torch.nonzero(kinds == BACKGROUNDS.index(kind))[:, 0]
@@ -133,72 +133,14 @@ def _replace_backgrounds(
     return images
 
 
-def _draw_backgrounds(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Blots of random colours on mottled grounds, (count, 3, h, w)."""
-    device, (height, width) = generator.device, size
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        values = torch.rand(count, *shape, 1, 1, generator=generator, device=device)
-        return low + (high - low) * values
-
-    ground = torch.zeros(count, 1, height, width, device=device)
-    cells = uniform(2, MOST_CELLS, 2)[..., 0].mT  # (count, 1, 2)
-    v, u = torch.meshgrid(*(torch.linspace(0, 1, n, device=device) for n in size), indexing="ij")
-    places = torch.stack([u, v], dim=-1)
-    for octave in range(OCTAVES):
-        side = MOST_CELLS * 2**octave
-        values = torch.rand(count, 1, side, side, generator=generator, device=device)
-        grid = places * (cells[:, None] / MOST_CELLS) * 2 - 1
-        ground += (
-            functional.grid_sample(
-                values, grid, mode="bicubic", padding_mode="border", align_corners=True
-            )
-            / 2**octave
-        )
-    mean, spread = ground.mean((2, 3), keepdim=True), ground.std((2, 3), keepdim=True)
-    weight = ((ground - mean) / (4 * spread.clamp_min(1e-6)) + 0.5).clamp(0, 1)
-    drawn = uniform(0, 255, 3) * (1 - weight) + uniform(0, 255, 3) * weight
-    for _ in range(SHAPES):
-        du, dv = u - uniform(0, 1, 1), (v - uniform(0, 1, 1)) * (height / width)
-        longest = max(size) / width
-        axes = uniform(0.02, 0.2, 1) * longest, uniform(0.02, 0.2, 1) * longest
-        angle = uniform(0, torch.pi, 1)
-        along = (du * angle.cos() + dv * angle.sin()) / axes[0]
-        across = (dv * angle.cos() - du * angle.sin()) / axes[1]
-        drawn = torch.where(along**2 + across**2 < 1, uniform(0, 255, 3), drawn)
-    return drawn
-
-
 def _change_colours(images: Tensor, plans: Plans, generator: torch.Generator) -> Tensor:
     """Images (B, 3, h, w), whole levels, changed as `ColourChange` says."""
     matrix = plans["colours"]
     images = (matrix[:, :, :3] @ images.flatten(2) + matrix[:, :, 3:]).view_as(images)
     images = images.round_().clamp_(0, 255)
     blurred = torch.nonzero(plans["blur"] > 0)[:, 0]
-    images[blurred] = _blur(images[blurred], plans["blur"][blurred])
+    images[blurred] = blur(images[blurred], plans["blur"][blurred])
     noisy = torch.nonzero(plans["noise"] > 0)[:, 0]
     noise = torch.randn(images[noisy].shape, generator=generator, device=images.device)
     images[noisy] += noise * plans["noise"][noisy, None, None, None]
     return images.round_().clamp_(0, 255)
-
-
-def _blur(images: Tensor, sigmas: Tensor) -> Tensor:
-    """Images (B, C, H, W), each blurred by a Gaussian of its own σ (B,) in pixels, if not 0."""
-    widest = float(sigmas.max()) if len(sigmas) else 0.0
-    if widest == 0:
-        return images
-    reach = max(1, round(REACH * widest))
-    offsets = torch.arange(-reach, reach + 1, device=images.device)
-    kernels = torch.exp(-0.5 * (offsets / sigmas.clamp_min(1e-3)[:, None]) ** 2)
-    kernels /= kernels.sum(dim=1, keepdim=True)
-    count, channels, height, width = images.shape
-    weights = kernels.repeat_interleave(channels, dim=0)[:, None]
-    flat = images.reshape(1, count * channels, height, width)
-    groups = count * channels
-    for weight, padding in (
-        (weights[:, :, None], (reach, reach, 0, 0)),
-        (weights[..., None], (0, 0, reach, reach)),
-    ):
-        padded = functional.pad(flat, padding, mode="reflect")
-        flat = functional.conv2d(padded, weight, groups=groups)
-    return flat.view_as(images)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera
 from dense_desc_ros.data.augmentation import Picture, cut_piece
@@ -24,12 +25,11 @@ from dense_desc_ros.data.colours import (
     apply_colour_change,
     draw_colour_change,
 )
+from dense_desc_ros.data.dead_leaves import draw_leaves
 from dense_desc_ros.data.images import read_image
 from dense_desc_ros.data.posed import PosedFrame
 from dense_desc_ros.errors import InvalidInputError
-from dense_desc_ros.sim.textures import blend, noise
 
-SHAPES = 12  # in a drawn background
 BACKGROUNDS = ("random_images", "noise", "masked", "own")
 
 
@@ -243,19 +243,10 @@ def _background(
 
 
 def _draw_background(size: tuple[int, ...], rng: np.random.Generator) -> Image:
-    """Blots of random colours on a mottled ground."""
-    height, width = size
-    cells = rng.uniform(2, 12, 2)
-    low, high = rng.integers(0, 256, (2, 3)).astype(np.uint8)
-    drawn = blend(noise(rng, width, height, (cells[0], cells[1])), low, high)
-    for _ in range(SHAPES):
-        centre = rng.uniform((0, 0), (width, height)).astype(int).tolist()
-        axes = rng.uniform(0.02, 0.2, 2) * max(size)
-        color = rng.integers(0, 256, 3).tolist()
-        cv2.ellipse(
-            drawn, centre, axes.astype(int).tolist(), rng.uniform(0, 180), 0, 360, color, -1
-        )
-    return drawn
+    """A drawn one, the same in every process for the same state of `rng`."""
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    (drawn,) = draw_leaves(1, (size[0], size[1]), generator)
+    return np.asarray(drawn.permute(1, 2, 0).to(torch.uint8).contiguous().numpy())
 
 
 @lru_cache(maxsize=64)

@@ -65,6 +65,7 @@ def align(
     tolerance: FloatArray,
     scales: tuple[float, float],
     start: FloatArray | None = None,
+    hypotheses: int = 1,
 ) -> Alignments:
     """Find the motions, and if need be the changes of size, that most correspondences agree with.
 
@@ -80,6 +81,9 @@ def align(
             one found is not limited by it.
         start: (R, 4, 4) motions, or similarities, to begin with, if they are about known; they may
             be one that only few correspondences propose.
+        hypotheses: H, how many motions of each set to give, unlike each other, where no start is
+            given: the one that most agree with first. Sets in the answer are R · H, first all those
+            of the first.
     """
     if start is None:
         sets, points, places = weights.shape
@@ -89,7 +93,10 @@ def align(
         if w.shape[1] > MOST:
             best = np.arange(sets)[:, None], np.argpartition(-w, MOST, axis=1)[:, :MOST]
             flat_a, flat_b, w, t, group = flat_a[best], flat_b[best], w[best], t[best], group[best]
-        linear, shift, found = _propose(flat_a, flat_b, w, t, group, scales)
+        linear, shift, found = _propose(flat_a, flat_b, w, t, group, scales, hypotheses)
+        a, b, weights, importance, tolerance = (
+            np.repeat(x, hypotheses, axis=0) for x in (a, b, weights, importance, tolerance)
+        )
     else:
         linear, shift, found = start[:, :3, :3], start[:, :3, 3], np.ones(len(a), bool)
     fitted = weights * importance[:, :, None]
@@ -146,18 +153,39 @@ def _propose(
     tolerance: FloatArray,
     group: npt.NDArray[np.integer],
     scales: tuple[float, float],
+    hypotheses: int,
 ) -> tuple[FloatArray, FloatArray, Flags]:
-    """The best motion of each set by what M correspondences say, and whether there is any.
+    """The best motions (R · H) of each set by what M correspondences say, and if there are any.
 
     Args:
         a, b: (R, M, 3).
         weights, tolerance: (R, M).
         group: (R, M) the point that each is of.
-        scales: see `align`.
+        scales, hypotheses: see `align`.
     """
     same_size = max(scales[0], 1 / SAME_SIZE), min(scales[1], SAME_SIZE)
     seconds = _second_order(a, b, weights > 0, tolerance, group, (same_size, scales))
-    proposals = [_seeds(second) for second in seconds]
+    left, motions = weights, []
+    for _ in range(hypotheses):
+        motion = _best_motion(a, b, left, tolerance, seconds)
+        motions.append(motion)
+        linear, shift, _ = motion
+        gaps = np.square(a @ np.swapaxes(linear, 1, 2) + shift[:, None] - b).sum(axis=2)
+        left = np.where(gaps <= tolerance**2, 0, left)
+        seconds = [second * (left > 0)[:, None] for second in seconds]
+    linear, shift, found = (np.stack(parts, axis=1) for parts in zip(*motions, strict=True))
+    return linear.reshape(-1, 3, 3), shift.reshape(-1, 3), found.ravel()
+
+
+def _best_motion(
+    a: FloatArray,
+    b: FloatArray,
+    weights: FloatArray,
+    tolerance: FloatArray,
+    seconds: Sequence[FloatArray],
+) -> tuple[FloatArray, FloatArray, Flags]:
+    """That of each set which most correspondences agree with, of those that seeds propose."""
+    proposals = [_seeds(second * (weights > 0)[:, :, None]) for second in seconds]
     seeds, of_seeds = (np.concatenate(parts, axis=1) for parts in zip(*proposals, strict=True))
     companions = np.argsort(-of_seeds, axis=2, kind="stable")[:, :, :COMPANIONS]
     joined = np.take_along_axis(of_seeds, companions, axis=2) > 0

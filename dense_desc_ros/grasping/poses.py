@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,15 @@ class Correspondences:
     weights: FloatArray
 
 
+class Fitted(NamedTuple):
+    """`pixels` (R, 2) of the origins, and how far what agrees is from where R fits put it: root
+    mean squares, in pixels and in metres."""
+
+    pixels: FloatArray
+    spreads_px: list[float]
+    spreads: list[float]
+
+
 def find_poses(
     method: str,
     correspondences: Correspondences,
@@ -46,8 +56,9 @@ def find_poses(
     scales: tuple[float, float],
     count: int = 1,
     start: FloatArray | None = None,
+    hypotheses: int = 1,
 ) -> list[list[PointPose | NotFound]]:
-    """Up to `count` poses of each reference, those that most agree on first; or a reason.
+    """Poses of each reference, those that most agree on first; or a reason why there is none.
 
     Args:
         method: one of grasp.METHODS, by which correspondences were found.
@@ -58,58 +69,67 @@ def find_poses(
         scales: least and greatest size of an object over that of the registered one.
         count: instances looked for.
         start: (R, 4, 4) about the poses, sizes included; None if nothing is known.
+        hypotheses: poses of each instance at most, unlike each other; most of them are wrong then.
     """
     registered, seen = correspondences.registered, correspondences.seen
     tolerance = TOLERANCE + TOLERANCE_FEATURES * stride * seen[..., 2] / camera.fx
-    nearness = FAR_WEIGHT + np.exp(-np.square(registered).sum(axis=2) / (2 * NEAR**2))
+    importance = nearness(registered)
     weights = correspondences.weights.copy()
     limits = scales[0] / SCALE_MARGIN, scales[1] * SCALE_MARGIN
     found: list[list[PointPose | NotFound]] = [[] for _ in registered]
     looking = list(range(len(registered)))
-    for _ in range(count):
+    for instance in range(1, count + 1):
         some = np.array(looking)
-        begin = None if start is None else start[some]
         fits = align(
             registered[some],
             seen[some],
             weights[some],
-            nearness[some],
+            importance[some],
             tolerance[some],
             limits,
-            begin,
+            None if start is None else start[some],
+            hypotheses,
         )
-        moved = fits.apply(registered[some])
-        pixels, spreads_px, spreads = _fitted(
-            fits, moved, seen[some], correspondences.pixels[some], camera
-        )
-        reached = scores(some, fits.inliers).tolist()
-        for i, (number, score) in enumerate(zip(looking[:], reached, strict=True)):
-            problem = _problem(fits, i, int((weights[number] > 0).any(axis=1).sum()), scales)
-            if problem:
-                found[number] = found[number] or [NotFound(score, problem)]
+        of_fits = np.repeat(some, hypotheses)
+        moved = fits.apply(registered[of_fits])
+        fitted = _fitted(fits, moved, seen[of_fits], correspondences.pixels[of_fits], camera)
+        reached = scores(of_fits, fits.inliers).tolist()
+        for k, number in enumerate(looking[:]):
+            candidates = int((weights[number] > 0).any(axis=1).sum())
+            of_number = range(k * hypotheses, (k + 1) * hypotheses)
+            problems = [_problem(fits, i, candidates, scales) for i in of_number]
+            good = [i for i, problem in zip(of_number, problems, strict=True) if not problem]
+            if good:
+                found[number] += [_pose(method, fits, i, reached[i], fitted) for i in good]
+                if instance < count:
+                    points = correspondences.weights[number].any(axis=1)
+                    weights[number][_near(seen[number], moved[good[0]][points])] = 0
+            else:
+                found[number] = found[number] or [NotFound(reached[of_number[0]], problems[0])]
                 looking.remove(number)
-                continue
-            pose = np.eye(4)
-            pose[:3, :3], pose[:3, 3] = fits.rotation[i], fits.translation[i]
-            count_i = int(fits.inliers[i].sum())
-            found[number].append(
-                PointPose(
-                    pose,
-                    pixels[i],
-                    method,
-                    score,
-                    count_i,
-                    spreads_px[i],
-                    spreads[i],
-                    float(fits.scale[i]),
-                )
-            )
-            if len(found[number]) < count:
-                there = correspondences.weights[number].any(axis=1)
-                weights[number][_near(seen[number], moved[i][there])] = 0
         if not looking:
             break
     return found
+
+
+def nearness(registered: FloatArray) -> FloatArray:
+    """How much points (..., 3) around a reference's own, in metres, count beside others."""
+    return np.asarray(FAR_WEIGHT + np.exp(-np.square(registered).sum(axis=-1) / (2 * NEAR**2)))
+
+
+def _pose(method: str, fits: Alignments, i: int, score: float, fitted: Fitted) -> PointPose:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = fits.rotation[i], fits.translation[i]
+    return PointPose(
+        pose,
+        fitted.pixels[i],
+        method,
+        score,
+        int(fits.inliers[i].sum()),
+        fitted.spreads_px[i],
+        fitted.spreads[i],
+        float(fits.scale[i]),
+    )
 
 
 def _problem(fits: Alignments, i: int, candidates: int, scales: tuple[float, float]) -> str:
@@ -128,12 +148,8 @@ def _problem(fits: Alignments, i: int, candidates: int, scales: tuple[float, flo
 
 def _fitted(
     fits: Alignments, moved: FloatArray, seen: FloatArray, pixels: FloatArray, camera: PinholeCamera
-) -> tuple[FloatArray, list[float], list[float]]:
-    """Pixels (R, 2) of the origins, and how far what agrees is from where R fits put it.
-
-    Root mean squares, in pixels and in metres; `moved` (R, S, 3), `seen` (R, S, P, 3) and `pixels`
-    (R, S, P, 2) as in Correspondences.
-    """
+) -> Fitted:
+    """`moved` (R, S, 3), `seen` (R, S, P, 3) and `pixels` (R, S, P, 2) as in Correspondences."""
     projected = camera.project(np.concatenate([fits.translation[:, None], moved], axis=1))
     offsets = pixels - projected[:, 1:, None], seen - moved[:, :, None]
     counts = np.maximum(fits.inliers.sum(axis=(1, 2)), 1)
@@ -141,7 +157,7 @@ def _fitted(
         np.where(fits.inliers, np.square(x).sum(axis=3), 0).sum(axis=(1, 2)) for x in offsets
     )
     spread_px, spread = (np.sqrt(x / counts).tolist() for x in squares)
-    return projected[:, 0], spread_px, spread
+    return Fitted(projected[:, 0], spread_px, spread)
 
 
 def _near(seen: FloatArray, moved: FloatArray) -> Flags:

@@ -11,18 +11,21 @@ from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.feature_matching import find_everywhere, find_near
 from dense_desc_ros.grasping.alignment import Flags
 from dense_desc_ros.grasping.batches import batches
+from dense_desc_ros.grasping.evidence import evidence
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
+from dense_desc_ros.grasping.instances import best_poses
 from dense_desc_ros.grasping.joined_supports import joined_supports
-from dense_desc_ros.grasping.poses import Correspondences, find_poses
+from dense_desc_ros.grasping.poses import Correspondences, find_poses, nearness
 from dense_desc_ros.grasping.surface import measure_depths, measure_points
 from dense_desc_ros.matching import Matches
 from dense_desc_ros.references import Reference
 
-MORE_PEAKS = 2  # than instances: some of the best places are on what is no instance
+QUICK = 1, 1  # places of each point, and poses proposed of each instance, that are tried first
+MORE_PLACES, PROPOSED = 2, 3  # more places than instances, and poses, where these are not enough
+SURE = 0.5  # score of a pose from which on no other is looked for, if one is wanted
 NEARBY = 2  # features around where a pose puts a point, in which it is looked for again
 HIDDEN = 0.015  # m that something must be nearer to the camera than a point to hide it
-LEAST_EXPECTED = 0.4  # share of a view's points that counts even if more are hidden
-SHARPNESS = 4  # power of similarities: a cap's places are all much alike, even wrong ones
+HIDDEN_COUNTS = 0.25  # of a point that should be hidden: wrong poses put many of them there
 MOST_POINTS = 1024  # of supports at a time; each takes a map of the frame
 METHOD = "registered"
 
@@ -49,8 +52,29 @@ def find_registered(
     return [
         found
         for some in batches(references, lambda each: len(each.support), MOST_POINTS)
-        for found in _Matcher(frame, descriptors, some, scales).find(count)
+        for found in _find(frame, descriptors, some, count, scales)
     ]
+
+
+def _find(
+    frame: RgbdFrame,
+    descriptors: DescriptorMap,
+    references: Sequence[Reference],
+    count: int,
+    scales: tuple[float, float],
+) -> list[list[PointPose | NotFound]]:
+    """As `find_registered`, of some references at once."""
+    quick = count == 1
+    places, proposed = QUICK if quick else (count + MORE_PLACES, PROPOSED)
+    answers = _Matcher(frame, descriptors, references, scales).find(count, places, proposed)
+    unsure = [k for k, (answer, *_) in enumerate(answers) if answer.score < SURE]
+    if quick and unsure:
+        some = [references[k] for k in unsure]
+        matcher = _Matcher(frame, descriptors, some, scales)
+        others = matcher.find(count, count + MORE_PLACES, PROPOSED)
+        for k, other in zip(unsure, others, strict=True):
+            answers[k] = best_poses(references[k], answers[k] + other, count)
+    return answers
 
 
 class _Matcher:
@@ -69,29 +93,39 @@ class _Matcher:
         wanted = self._supports.descriptors.to(descriptors.features.device)
         self._similarity = descriptors.feature_similarity(wanted)
 
-    def find(self, count: int) -> list[list[PointPose | NotFound]]:
-        """Up to `count` poses of each reference, or why there is none."""
-        answers = self._everywhere(count)
+    def find(self, count: int, places: int, proposed: int) -> list[list[PointPose | NotFound]]:
+        """Up to `count` poses of each reference, or why there is none.
+
+        Args:
+            count: of instances.
+            places: where each point may be, at most.
+            proposed: poses of each instance by these places, of which the best is taken.
+        """
+        answers = self._everywhere(count, places, proposed)
         poses = [
             (number, found)
             for number, some in enumerate(answers)
             for found in some
             if isinstance(found, PointPose)
         ]
-        if not poses:
-            return answers
-        better = iter(self._near(poses))
+        better = iter(self._near(poses) if poses else [])
         return [
-            [next(better) if isinstance(found, PointPose) else found for found in some]
-            for some in answers
+            best_poses(
+                reference,
+                [next(better) if isinstance(found, PointPose) else found for found in some],
+                count,
+            )
+            for reference, some in zip(self._references, answers, strict=True)
         ]
 
-    def _everywhere(self, count: int) -> list[list[PointPose | NotFound]]:
+    def _everywhere(
+        self, count: int, places: int, proposed: int
+    ) -> list[list[PointPose | NotFound]]:
         """By what is most alike anywhere."""
-        peaks = 1 if count == 1 else count + MORE_PEAKS
-        found = find_everywhere(self._similarity, peaks, self._stride)
+        found = find_everywhere(self._similarity, places, self._stride)
         matches = Matches(*(values[self._supports.index] for values in found))
-        return self._poses(np.arange(len(self._references)), matches, count)
+        numbers = np.arange(len(self._references))
+        return self._poses(numbers, matches, count, hypotheses=proposed)
 
     def _near(self, poses: Sequence[tuple[int, PointPose]]) -> list[PointPose | NotFound]:
         """Poses, with the numbers of their references, by what is seen where they put supports."""
@@ -115,17 +149,19 @@ class _Matcher:
         again = self._poses(numbers, matches, 1, start, expected)
         return [answer for (answer,) in again]
 
-    def _expected(self, points: FloatArray, pixels: FloatArray) -> Flags:
-        """Which points (n, 3), whose pixels are (n, 2), nothing excuses for not being seen.
+    def _expected(self, points: FloatArray, pixels: FloatArray) -> FloatArray:
+        """How much each of points (n, 3), whose pixels are (n, 2), is expected to be seen.
 
-        They are hidden where something is before them, or perhaps where nothing is measured. Being
-        out of the picture is no excuse: most wrong poses would put half of an object there.
+        Not at all where nothing is measured, and a little where something is before it: as wrong
+        poses like to have it. Being out of the picture is no excuse: most wrong poses would put
+        half of an object there.
         """
         camera = self._frame.camera
         corner = np.array([camera.width - 1, camera.height - 1])
         inside = ((pixels >= 0) & (pixels <= corner)).all(axis=1)
         depth = measure_depths(self._frame, np.clip(pixels, 0, corner))
-        return ~inside | (depth > points[:, 2] - HIDDEN)  # the latter False where not measured
+        seen = ~inside | (depth > points[:, 2] - HIDDEN)  # the latter False where not measured
+        return np.where(seen, 1.0, np.where(np.isfinite(depth), HIDDEN_COUNTS, 0.0))
 
     def _poses(
         self,
@@ -133,7 +169,8 @@ class _Matcher:
         matches: Matches,
         count: int,
         start: FloatArray | None = None,
-        expected: Flags | None = None,
+        expected: FloatArray | None = None,
+        hypotheses: int = 1,
     ) -> list[list[PointPose | NotFound]]:
         """Poses by the matches, (n, S, P, 2) pixels and (n, S, P) scores, of some supports.
 
@@ -142,7 +179,8 @@ class _Matcher:
             matches: where their points may be; anything where there are none.
             count: poses of each at most.
             start: (n, 4, 4) about the poses, sizes included, if known.
-            expected: (n, S) which of the points should be seen; all if None.
+            expected: (n, S) how much is expected to be seen of the points; all if None.
+            hypotheses: poses of each instance at most.
         """
         similarity = matches.scores.double().cpu().numpy()
         corner = [self._frame.camera.width - 1, self._frame.camera.height - 1]
@@ -156,33 +194,25 @@ class _Matcher:
             pixels,
             np.where(known, np.maximum(similarity, 0), 0),
         )
-        of_view = self._supports.of_view[numbers]
-        should = there if expected is None else there & expected
+        importance = nearness(self._supports.points[numbers])
+        of_view = self._supports.of_view[numbers] * importance[..., None]
+        should = there * (1.0 if expected is None else expected)
 
         def scores(some: npt.NDArray[np.intp], agreeing: Flags) -> FloatArray:
-            each = np.where(agreeing, correspondences.weights[some], 0).max(axis=2) ** SHARPNESS
-            evidence = _evidence(of_view[some], should[some], each).tolist()
-            pairs = zip(numbers[some], evidence, strict=True)
+            each = np.where(agreeing, correspondences.weights[some], 0).max(axis=2)
+            found = evidence(of_view[some], should[some], each).tolist()
+            pairs = zip(numbers[some], found, strict=True)
             return np.array([self._references[k].score(METHOD, value) for k, value in pairs])
 
         camera = self._frame.camera
         return find_poses(
-            METHOD, correspondences, scores, camera, self._stride, self._scales, count, start
+            METHOD,
+            correspondences,
+            scores,
+            camera,
+            self._stride,
+            self._scales,
+            count,
+            start,
+            hypotheses,
         )
-
-
-def _evidence(of_view: FloatArray, expected: Flags, likeness: FloatArray) -> FloatArray:
-    """Mean likenesses (n,) of views' points, 0 for those that do not agree; of the best views.
-
-    What is hidden says nothing, unless so much is that little is left to go by.
-
-    Args:
-        of_view: (n, S, V) 1 for the view that each point of n supports is of, else 0.
-        expected: (n, S) those that should be seen.
-        likeness: (n, S) of their places in the frame, 0 where these do not agree on a pose.
-    """
-    total = of_view.sum(axis=1)
-    counted = np.einsum("nsv,ns->nv", of_view, (expected | (likeness > 0)).astype(float))
-    sums = np.einsum("nsv,ns->nv", of_view, likeness)
-    means = sums / np.maximum(counted, np.maximum(LEAST_EXPECTED * total, 1))
-    return np.asarray(np.where(total > 0, means, -np.inf).max(axis=1))
