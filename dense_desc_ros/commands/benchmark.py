@@ -86,6 +86,9 @@ def benchmark_grasp(
     from_above: Annotated[
         bool, typer.Option("--from-above", help="Upright objects, seen straight from above.")
     ] = False,
+    views: Annotated[
+        int, typer.Option(help="Pictures of the object to register in, where they show the point.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Fixes pictures and points.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of a table and pictures.")] = None,
     as_json: Json = False,
@@ -100,7 +103,7 @@ def benchmark_grasp(
     from dense_desc_ros.evaluation.grasp_figures import summarize
     from dense_desc_ros.evaluation.grasp_report import write_grasp_report
 
-    measured = run(DescriptorModel.load(weights, device), scenes, seed, objects, from_above)
+    measured = run(DescriptorModel.load(weights, device), scenes, seed, objects, from_above, views)
     result = summarize(measured)
     if out is not None:
         write_grasp_report(out, result, measured.examples)

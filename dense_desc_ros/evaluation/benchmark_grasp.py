@@ -26,9 +26,15 @@ from dense_desc_ros.evaluation.grasp_figures import (
     Sighting,
     Truth,
 )
-from dense_desc_ros.evaluation.grasp_scenes import GraspScene, SceneMaker, point_pixels
+from dense_desc_ros.evaluation.grasp_scenes import (
+    GraspScene,
+    Instance,
+    SceneMaker,
+    point_pixels,
+)
 from dense_desc_ros.evaluation.grasp_truth import is_expected, true_pose
 from dense_desc_ros.grasping.grasp import METHODS
+from dense_desc_ros.grasping.registration import MAX_VIEWS, Registration
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
@@ -46,12 +52,23 @@ TRIES = 20  # pixels for each point, until there is depth
 SHOWN = 4  # examples of the best grasps, and of the worst
 
 
+class Shown(NamedTuple):
+    """A picture of an object alone, and its descriptors, to register grasps in."""
+
+    scene: GraspScene
+    descriptors: DescriptorMap
+
+    @property
+    def instance(self) -> Instance:
+        (instance,) = self.scene.instances
+        return instance
+
+
 class Picture(NamedTuple):
-    """A scene of a condition, and the picture, with its descriptors, to register grasps in."""
+    """A scene of a condition, and what is shown before; the first is where points are chosen."""
 
     condition: Condition
-    reference: GraspScene
-    descriptors: DescriptorMap
+    shown: Sequence[Shown]
     scene: GraspScene
 
 
@@ -61,6 +78,7 @@ def benchmark_grasp(
     seed: int = 0,
     objects: str = "caps",
     from_above: bool = False,
+    views: int = 1,
 ) -> GraspBenchmark:
     """Register points on one object, and look for them in pictures of it and of others.
 
@@ -70,13 +88,17 @@ def benchmark_grasp(
         seed: fixes pictures and points.
         objects: a procedural category.
         from_above: cameras look straight down on upright objects; else from anywhere around.
+        views: pictures in which the object is shown. A point is chosen in the first, and its
+            reference gets the others in which it can be seen.
 
     Raises:
-        InvalidInputError: no scene, or objects without canonical coordinates.
+        InvalidInputError: no scene or view, or objects without canonical coordinates.
         DataError: this machine cannot render.
     """
     if scenes < 1:
         raise InvalidInputError(f"at least one scene is needed, got {scenes}")
+    if not 1 <= views <= MAX_VIEWS:
+        raise InvalidInputError(f"a reference has 1 to {MAX_VIEWS} views, not {views}")
     methods = [each for each in METHODS if each != "aligned" or model.config.network.keypoints]
     result = GraspBenchmark(scenes)
     timed: list[Picture] = []
@@ -86,7 +108,7 @@ def benchmark_grasp(
         Progress(console=Console(stderr=True)) as progress,
     ):
         pipeline = GraspPipeline(model, ReferenceStore(folder, model.fingerprint))
-        pictures = _pictures(model, Instances(objects), scenes, seed, from_above)
+        pictures = _pictures(model, Instances(objects), scenes, seed, from_above, views)
         for number, picture in enumerate(progress.track(pictures, total, description="scenes")):
             rng = np.random.default_rng([seed, number])
             points = _register(pipeline, rng, picture, POINTS)
@@ -110,20 +132,25 @@ def benchmark_grasp(
 
 
 def _pictures(
-    model: DescriptorModel, instances: Instances, scenes: int, seed: int, from_above: bool
+    model: DescriptorModel,
+    instances: Instances,
+    scenes: int,
+    seed: int,
+    from_above: bool,
+    views: int,
 ) -> Iterator[Picture]:
     for k, (kind, conditions) in enumerate(CONDITIONS.items()):
         for start in range(0, scenes, PICTURES):
             rng = np.random.default_rng([seed, k, start])
             meshes, lying = _meshes(rng, instances, kind)
             with SceneMaker(rng, meshes, instances.others(), from_above) as maker:
-                reference = maker.alone(rng)
-                descriptors = model.describe(reference.frame.image)
+                alone = [maker.alone(rng) for _ in range(views)]
+                shown = [Shown(each, model.describe(each.frame.image)) for each in alone]
                 for condition in conditions:
                     for number in range(start, min(start + PICTURES, scenes)):
                         rng = np.random.default_rng([seed, k, condition.instances, number])
                         scene = maker.cluttered(rng, lying[: condition.instances])
-                        yield Picture(condition, reference, descriptors, scene)
+                        yield Picture(condition, shown, scene)
 
 
 def _meshes(
@@ -139,26 +166,48 @@ def _meshes(
 def _register(
     pipeline: GraspPipeline, rng: np.random.Generator, picture: Picture, count: int
 ) -> dict[str, FloatArray]:
-    """Register random points of the reference; their frames (4, 4) in its camera, by name."""
-    (instance,) = picture.reference.instances
+    """Register random points of what is shown; their frames (4, 4) in the first picture's camera,
+    by name."""
+    first, *others = picture.shown
     poses: dict[str, FloatArray] = {}
-    for pixel in point_pixels(rng, instance, TRIES * count):
+    for pixel in point_pixels(rng, first.instance, TRIES * count):
         name = f"point_{len(poses)}"
         with contextlib.suppress(MissingDepthError):
-            poses[name] = pipeline.register(
-                picture.reference.frame,
-                name,
-                pixel,
-                descriptors=picture.descriptors,
-                mask=instance.mask,
-            ).T_camera_point
+            poses[name] = _register_view(pipeline, first, name, pixel).T_camera_point
+        if name in poses:
+            for other in others:
+                _add_view(pipeline, first, other, name, poses[name])
         if len(poses) == count:
             return poses
     raise InvalidInputError("the depth camera sees too little of the object to register points")
 
 
+def _add_view(
+    pipeline: GraspPipeline, first: Shown, other: Shown, name: str, T_camera_point: FloatArray
+) -> None:
+    """Add another picture to a reference, if its point can be seen there."""
+    there = true_pose(first.instance, other.instance, T_camera_point)
+    if there is not None and is_expected(other.scene, other.instance, there):
+        pixel = other.scene.frame.camera.project(there[:3, 3])
+        with contextlib.suppress(MissingDepthError):
+            _register_view(pipeline, other, name, pixel, append=True)
+
+
+def _register_view(
+    pipeline: GraspPipeline, shown: Shown, name: str, pixel: FloatArray, append: bool = False
+) -> Registration:
+    return pipeline.register(
+        shown.scene.frame,
+        name,
+        pixel,
+        descriptors=shown.descriptors,
+        mask=shown.instance.mask,
+        append=append,
+    )
+
+
 def _truth(picture: Picture, T_camera_point: FloatArray) -> Truth:
-    (registered,), scene = picture.reference.instances, picture.scene
+    registered, scene = picture.shown[0].instance, picture.scene
     poses = [true_pose(registered, instance, T_camera_point) for instance in scene.instances]
     there = [(i, pose) for i, pose in zip(scene.instances, poses, strict=True) if pose is not None]
     expected = [is_expected(scene, instance, pose) for instance, pose in there]
@@ -192,7 +241,7 @@ def _add_examples(
     for point, sighting in zip(points.values(), sightings, strict=True):
         for errors, grasp in zip(sighting.distances.T, sighting.grasps, strict=True):
             nearest = int(errors.argmin())
-            frames = picture.reference.frame, point, picture.scene.frame
+            frames = picture.shown[0].scene.frame, point, picture.scene.frame
             examples.append(Example(errors[nearest], *frames, sighting.truth.poses[nearest], grasp))
     examples.sort(key=lambda example: example.error)
     del examples[SHOWN:-SHOWN]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from dense_desc_ros.camera import FloatArray, RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.aligned import SeenKeypoints, find_aligned
-from dense_desc_ros.grasping.grasp import PointPose
+from dense_desc_ros.grasping.grasp import NotFound, PointPose
 from dense_desc_ros.grasping.region import Mask, grow_region
 from dense_desc_ros.grasping.registered import find_registered
 from dense_desc_ros.grasping.straight import point_frame
@@ -23,6 +24,8 @@ from dense_desc_ros.references import Level, Reference, check_transform
 MAX_VIEWS = 20  # of a reference: more only cost time and memory
 FARTHEST_GRASP = 0.3  # m from the point; what is taught further away is a mistake in units or frame
 SAME_SIZE = (1.0, 1.0)
+POSES_TRIED = 5  # of a stored reference in a further view: the first may be a likeness
+SAME_POINT, SAME_NORMAL = 0.03, 0.7  # m, and a cosine, by which a pose may differ from the click
 MOST_REST = 0.9  # of `own`: more is another object of the kind in the picture, and tells nothing
 
 
@@ -108,9 +111,10 @@ def merged(
     views = torch.cat([stored.descriptors, new.reference.descriptors])
     support, remark = stored.support, "its surroundings are too unlike the stored ones to be added"
     if len(stored.support) and len(new.reference.support):
-        found = find_registered(frame, descriptors, [stored], 1, SAME_SIZE)[0][0]
-        if isinstance(found, PointPose):
-            T_stored_new = np.linalg.inv(found.T_camera_point) @ new.T_camera_point
+        (found,) = find_registered(frame, descriptors, [stored], POSES_TRIED, SAME_SIZE)
+        here = [each for each in found if _is_at(each, new.T_camera_point)]
+        if here:
+            T_stored_new = np.linalg.inv(here[0].T_camera_point) @ new.T_camera_point
             rotation, shift = (
                 torch.from_numpy(x).float() for x in (T_stored_new[:3, :3], T_stored_new[:3, 3])
             )
@@ -126,6 +130,15 @@ def merged(
     }
     reference = replace(stored, descriptors=views, support=support, levels=levels)
     return Registration(reference, new.T_camera_point, remark)
+
+
+def _is_at(found: PointPose | NotFound, T_camera_point: FloatArray) -> TypeGuard[PointPose]:
+    """Whether a pose puts the point where it was shown, on the same side of the surface."""
+    if not isinstance(found, PointPose):
+        return False
+    off = np.linalg.norm(found.point - T_camera_point[:3, 3])
+    facing = found.T_camera_point[:3, 2] @ T_camera_point[:3, 2]
+    return bool(off <= SAME_POINT and facing >= SAME_NORMAL)
 
 
 def _keypoints(
