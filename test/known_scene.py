@@ -69,6 +69,22 @@ def look(poses, scales=None, seed=0, metric="cosine", table=TABLE):
     return View(frame, descriptors, number)
 
 
+def with_a_likeness(there, other):
+    """A stone that is seen not quite as it was, and another, half of which is just the same."""
+    view = look([there, other])
+    middle = slice(STRIDE // 2, None, STRIDE)
+    depth, number = view.frame.depth[middle, middle], view.mask[middle, middle]
+    v, u = np.mgrid[: depth.shape[0], : depth.shape[1]]
+    points = CAMERA.back_project(np.stack([u, v], axis=-1) * STRIDE + (STRIDE - 1) / 2, depth)
+    unlike = (number == 1) & ((points - other[:3, 3]) @ other[:3, 0] > 0.01)
+    features = view.descriptors.features.clone()
+    noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(0)) / DIM**0.5
+    features[unlike] = noise[unlike]
+    features[number == 0] += 0.2 * noise[number == 0]
+    descriptors = DescriptorMap(features, STRIDE, *view.mask.shape, "cosine")
+    return View(view.frame, descriptors, view.mask)
+
+
 def fourier(places):
     """Unit descriptors (..., DIM) of places (..., 3)."""
     rng = np.random.default_rng(7)

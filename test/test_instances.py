@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
-from known_scene import CAMERA, DIM, STRIDE, View, difference, look, pose
+from known_scene import difference, look, pose, with_a_likeness
 
-from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.grasping import registered
 from dense_desc_ros.grasping.evidence import evidence
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
@@ -54,22 +52,6 @@ def test_evidence_is_the_mean_of_what_should_be_seen():
     )
     similarity[0, 3:] = 0.9, 0.8  # now the second view is more alike
     assert evidence(of_view, expected, similarity) == pytest.approx((0.9**8 + 0.8**8) / 2)
-
-
-def with_a_likeness(there, other):
-    """A stone that is seen not quite as it was, and another, half of which is just the same."""
-    view = look([there, other])
-    middle = slice(STRIDE // 2, None, STRIDE)
-    depth, number = view.frame.depth[middle, middle], view.mask[middle, middle]
-    v, u = np.mgrid[: depth.shape[0], : depth.shape[1]]
-    points = CAMERA.back_project(np.stack([u, v], axis=-1) * STRIDE + (STRIDE - 1) / 2, depth)
-    unlike = (number == 1) & ((points - other[:3, 3]) @ other[:3, 0] > 0.01)
-    features = view.descriptors.features.clone()
-    noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(0)) / DIM**0.5
-    features[unlike] = noise[unlike]
-    features[number == 0] += 0.2 * noise[number == 0]
-    descriptors = DescriptorMap(features, STRIDE, *view.mask.shape, "cosine")
-    return View(view.frame, descriptors, view.mask)
 
 
 def test_a_likeness_that_is_found_first_does_not_win(registration, monkeypatch):

@@ -9,7 +9,7 @@ import open3d as o3d
 import pytest
 import safetensors
 import torch
-from known_scene import CAMERA, as_measured, blob, difference, is_rigid, look, pose
+from known_scene import CAMERA, as_measured, blob, difference, is_rigid, look, pose, with_a_likeness
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 
@@ -204,6 +204,27 @@ def test_views_are_numbered_on_and_an_unlike_one_is_only_another_descriptor(pipe
     assert again.reference.support.views.unique().tolist() == [0, 1, 2]
     points = again.reference.support.points
     np.testing.assert_allclose(points[48:], points[:48].repeat(2, 1), atol=0.001)
+
+
+def test_a_likeness_in_a_further_view_does_not_say_where_its_surroundings_are(pipeline, view):
+    """Nor is a view of another point taken for one of the same."""
+    first = register(pipeline, view)
+    T_object_point = np.linalg.inv(HERE) @ first.T_camera_point
+    there = pose(-0.09, 0.0, 0.42, (0.2, 0.1, 0.8)) @ pose(rotvec=(0.3, 0.2, 0.1))
+    other = pose(0.09, 0.02, 0.42, (0.1, 0.2, -0.3)) @ pose(rotvec=(0.3, 0.2, 0.1))
+    seen = with_a_likeness(there, other)
+    u, v = CAMERA.project((there @ T_object_point)[:3, 3])
+    for pixel, remark in (((u, v), ""), ((u, v + 40), "too unlike")):
+        register(pipeline, view)
+        made = pipeline.register(
+            seen.frame, "stone", pixel, descriptors=seen.descriptors, append=True
+        )
+        assert remark in made.remark and bool(remark) == bool(made.remark)
+        support = made.reference.support
+        assert support.views.unique().tolist() == ([0] if remark else [0, 1])
+        if not remark:
+            added = support.points[support.views == 1]
+            assert apart_from_stone(added, T_object_point).max() < 0.008
 
 
 @pytest.mark.parametrize("seed", range(6))
