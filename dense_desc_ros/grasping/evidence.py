@@ -9,10 +9,10 @@ LEAST_EXPECTED = 0.4  # share of a view's support that counts even if less can b
 
 
 def evidence(of_view: FloatArray, expected: FloatArray, similarity: FloatArray) -> FloatArray:
-    """Mean likenesses (n,), from 0 to 1, of supports' points; of the views that are most alike.
+    """How alike (n,), from 0 to 1, supports' points are; of the views that are most alike.
 
-    A likeness is a high power of a similarity. Where little is expected to be seen, as much counts
-    as if LEAST_EXPECTED of all were.
+    The root of the mean of a high power of similarities. Where little is expected to be seen, as
+    much counts as if LEAST_EXPECTED of all were.
 
     Args:
         of_view: (n, S, V) how much each point of n supports counts in the view that it is of, 0 in
@@ -24,4 +24,4 @@ def evidence(of_view: FloatArray, expected: FloatArray, similarity: FloatArray) 
     counted = np.einsum("nsv,ns->nv", of_view, np.where(similarity > 0, 1, expected))
     sums = np.einsum("nsv,ns->nv", of_view, similarity**SHARPNESS)
     means = sums / np.maximum(np.maximum(counted, LEAST_EXPECTED * total), 1e-9)
-    return np.asarray(np.where(total > 0, means, -np.inf).max(axis=1))
+    return np.asarray(np.sqrt(np.where(total > 0, means, 0).max(axis=1)))

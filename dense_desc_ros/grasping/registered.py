@@ -22,7 +22,7 @@ from dense_desc_ros.references import Reference
 
 QUICK = 1, 1  # places of each point, and poses proposed of each instance, that are tried first
 MORE_PLACES, PROPOSED = 2, 3  # more places than instances, and poses, where these are not enough
-SURE = 0.5  # score of a pose from which on no other is looked for, if one is wanted
+SURE = 0.65  # score of a pose from which on no other is looked for, if one is wanted
 NEARBY = 2  # features around where a pose puts a point, in which it is looked for again
 HIDDEN = 0.015  # m that something must be nearer to the camera than a point to hide it
 HIDDEN_COUNTS = 0.25  # of a point that should be hidden: wrong poses put many of them there
