@@ -28,6 +28,7 @@ __all__ = ["DescriptorMap", "DescriptorModel", "ModelConfig"]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BRIGHTNESS = np.arange(256, dtype=np.float32) / np.float32(255)  # of bytes
 DESCRIPTION = "dense_desc_ros"  # under which files have the configuration
+MIXED = "mixed"  # and what was mixed in
 # Left out at their defaults, so that fingerprints stay.
 LATER_FIELDS = ("keypoints", "input_stride", "learned_scale", "turns")
 
@@ -135,7 +136,8 @@ class DescriptorModel:
 
         Where the one was trained on from the other's weights, so that both still are about the
         same, such a mixture forgets less than it gains: Wortsman et al., "Robust fine-tuning of
-        zero-shot models" (CVPR 2022).
+        zero-shot models" (CVPR 2022). The notes keep those of these weights, and tell of the others
+        by their fingerprint.
 
         Raises:
             InvalidInputError: a share that is not in [0, 1], or networks that are not of one kind.
@@ -156,7 +158,9 @@ class DescriptorModel:
                 for name, tensor in self.network.state_dict().items()
             }
         )
-        return self._like_this(network)
+        mixed = self._like_this(network)
+        mixed.notes = {**self.notes, MIXED: json.dumps({"with": other.fingerprint, "share": share})}
+        return mixed
 
     def _like_this(self, network: DescriptorNetwork) -> "DescriptorModel":
         model = DescriptorModel(network, self.config.metric, str(self.device))

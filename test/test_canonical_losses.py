@@ -27,7 +27,7 @@ from dense_desc_ros.training.train import _make_network
 SHIPPED = {  # weights, the last of their trainings, its steps, turns that they look in
     "caps_start": ("config/train/caps_canonical.yaml", 3600, 1),
     "caps_above": ("config/train/caps_above_keypoint.yaml", 1400, 1),
-    "caps": ("config/train/caps_clutter_end.yaml", 873, 4),
+    "caps": ("config/train/caps_leaves.yaml", 2600, 4),
 }
 CONFIG = TrainingConfig(
     twins=TwinsConfig("memory", crop=(64, 96)),
