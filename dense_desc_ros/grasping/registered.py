@@ -1,6 +1,7 @@
 """The pose of a reference by the surface around its point: descriptors matched, points aligned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -49,29 +50,27 @@ def find_registered(
         count: so many instances of each at most.
         scales: least and greatest size of an object over that of the registered one.
     """
+    matcher = partial(_Matcher, frame, descriptors, scales)
     return [
         found
         for some in batches(references, lambda each: len(each.support), MOST_POINTS)
-        for found in _find(frame, descriptors, some, count, scales)
+        for found in _find(matcher, some, count)
     ]
 
 
 def _find(
-    frame: RgbdFrame,
-    descriptors: DescriptorMap,
+    matcher: Callable[[Sequence[Reference]], "_Matcher"],
     references: Sequence[Reference],
     count: int,
-    scales: tuple[float, float],
 ) -> list[list[PointPose | NotFound]]:
-    """As `find_registered`, of some references at once."""
-    quick = count == 1
-    places, proposed = QUICK if quick else (count + MORE_PLACES, PROPOSED)
-    answers = _Matcher(frame, descriptors, references, scales).find(count, places, proposed)
-    unsure = [k for k, (answer, *_) in enumerate(answers) if answer.score < SURE]
-    if quick and unsure:
-        some = [references[k] for k in unsure]
-        matcher = _Matcher(frame, descriptors, some, scales)
-        others = matcher.find(count, count + MORE_PLACES, PROPOSED)
+    """Poses of some references: quickly, if one of each is enough, and then of those in doubt."""
+    thoroughly = count + MORE_PLACES, PROPOSED
+    if count > 1:
+        return matcher(references).find(count, *thoroughly)
+    answers = matcher(references).find(count, *QUICK)
+    unsure = [k for k, (answer,) in enumerate(answers) if answer.score < SURE]
+    if unsure:
+        others = matcher([references[k] for k in unsure]).find(count, *thoroughly)
         for k, other in zip(unsure, others, strict=True):
             answers[k] = best_poses(references[k], answers[k] + other, count)
     return answers
@@ -84,8 +83,8 @@ class _Matcher:
         self,
         frame: RgbdFrame,
         descriptors: DescriptorMap,
-        references: Sequence[Reference],
         scales: tuple[float, float],
+        references: Sequence[Reference],
     ) -> None:
         self._frame, self._references, self._scales = frame, references, scales
         self._stride = descriptors.stride
