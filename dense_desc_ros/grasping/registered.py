@@ -23,7 +23,7 @@ from dense_desc_ros.references import Reference
 
 QUICK = 1, 1  # places of each point, and poses proposed of each instance, that are tried first
 MORE_PLACES, PROPOSED = 2, 3  # more places than instances, and poses, where these are not enough
-SURE = 0.65  # score of a pose from which on no other is looked for, if one is wanted
+HOPELESS, SURE = 0.3, 0.65  # scores between which others are looked for, if one pose is wanted
 NEARBY = 2  # features around where a pose puts a point, in which it is looked for again
 HIDDEN = 0.015  # m that something must be nearer to the camera than a point to hide it
 HIDDEN_COUNTS = 0.25  # of a point that should be hidden: wrong poses put many of them there
@@ -68,7 +68,7 @@ def _find(
     if count > 1:
         return matcher(references).find(count, *thoroughly)
     answers = matcher(references).find(count, *QUICK)
-    unsure = [k for k, (answer,) in enumerate(answers) if answer.score < SURE]
+    unsure = [k for k, (answer,) in enumerate(answers) if HOPELESS <= answer.score < SURE]
     if unsure:
         others = matcher([references[k] for k in unsure]).find(count, *thoroughly)
         for k, other in zip(unsure, others, strict=True):
