@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ from command_line import dense_desc
 from scipy.spatial.transform import Rotation
 
 from dense_desc_ros.camera import PinholeCamera
+from dense_desc_ros.data.canonical import blend, closest
 from dense_desc_ros.data.objects import make_object
+from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.evaluation.benchmark_grasp import Picture, Shown, register_points
 from dense_desc_ros.evaluation.grasp_figures import (
     ABSENT,
     MAIN,
@@ -23,6 +27,8 @@ from dense_desc_ros.evaluation.grasp_figures import (
 from dense_desc_ros.evaluation.grasp_scenes import SceneMaker, point_pixels
 from dense_desc_ros.evaluation.grasp_truth import is_expected, transfer_pose, true_pose
 from dense_desc_ros.gripper_drawing import draw_gripper
+from dense_desc_ros.pipeline import GraspPipeline
+from dense_desc_ros.reference_store import ReferenceStore
 
 
 def pose(position, rotation_vector=(0, 0, 0)):
@@ -130,6 +136,33 @@ def test_true_points_are_visible_where_they_are_expected(maker):
                 assert not is_expected(scene, instance, truth @ pose((0, 0, 0), (np.pi, 0, 0)))
     assert len(errors) > 20 and hidden > 5
     assert np.median(errors) < 1e-3  # though 10 mm would do
+
+
+def test_points_are_registered_in_every_picture_that_shows_them(maker, tmp_path):
+    """What is added lies on the cap, whatever was seen where."""
+    model = DescriptorModel.load(Path(__file__).parent.parent / "models/caps.safetensors", "cpu")
+    pipeline = GraspPipeline(model, ReferenceStore(tmp_path, model.fingerprint))
+    rng = np.random.default_rng(3)
+    alone = [maker.alone(rng) for _ in range(5)]
+    shown = [Shown(scene, model.describe(scene.frame.image)) for scene in alone]
+    picture = Picture(MAIN, shown, alone[0])
+    first, *others = (each.instance for each in shown)
+    more = 0
+    for name, T_camera_point in register_points(pipeline, rng, picture, 3).items():
+        seen = 1 + sum(
+            is_expected(scene, other, true_pose(first, other, T_camera_point))
+            for scene, other in zip(alone[1:], others, strict=True)
+        )
+        reference = pipeline.store.get(name)
+        assert len(reference.descriptors) == seen
+        more += len(reference.support.views.unique()) - 1
+        T_object_point = np.linalg.inv(first.T_camera_object) @ T_camera_point
+        points = reference.support.points_array @ T_object_point[:3, :3].T + T_object_point[:3, 3]
+        mesh = first.mesh
+        nearest, shares = closest(mesh.vertices, mesh.faces, points)
+        gaps = np.linalg.norm(blend(mesh.vertices[nearest], shares) - points, axis=1)
+        assert np.median(gaps) < 0.005 and np.quantile(gaps, 0.9) < 0.015
+    assert more >= 2
 
 
 TRUE = np.array([pose((0, 0, 0.6), (0.3, 0, 0)), pose((0.2, 0, 0.7), (0, 0.4, 1))])

@@ -111,7 +111,7 @@ def benchmark_grasp(
         pictures = _pictures(model, Instances(objects), scenes, seed, from_above, views)
         for number, picture in enumerate(progress.track(pictures, total, description="scenes")):
             rng = np.random.default_rng([seed, number])
-            points = _register(pipeline, rng, picture, POINTS)
+            points = register_points(pipeline, rng, picture, POINTS)
             frame, condition = picture.scene.frame, picture.condition
             truths = {name: _truth(picture, point) for name, point in points.items()}
             descriptors = model.describe(frame.image)
@@ -163,7 +163,7 @@ def _meshes(
     return [instances.make(int(number)) for number in numbers], range(1, MOST + 1)
 
 
-def _register(
+def register_points(
     pipeline: GraspPipeline, rng: np.random.Generator, picture: Picture, count: int
 ) -> dict[str, FloatArray]:
     """Register random points of what is shown; their frames (4, 4) in the first picture's camera,
@@ -250,7 +250,7 @@ def _add_examples(
 def _time(model: DescriptorModel, folder: Path, pictures: Sequence[Picture]) -> dict[str, float]:
     """What many references take in some pictures, beside the forward pass."""
     pipeline = GraspPipeline(model, ReferenceStore(folder, model.fingerprint))
-    _register(pipeline, np.random.default_rng(0), pictures[0], TIMED_POINTS)
+    register_points(pipeline, np.random.default_rng(0), pictures[0], TIMED_POINTS)
     frames = [picture.scene.frame for picture in pictures]
     pipeline.process(frames[0])  # to warm up
     timings = [pipeline.process(frame).timings for frame in frames]
