@@ -19,10 +19,8 @@ SMALLEST, LARGEST = 0.01, (0.1, 0.6)  # half-axes, as shares of the longer side,
 MOST_CELLS, OCTAVES = 12, 5  # of what mottles the leaves
 STRIPED = 0.25  # share of leaves; the others are mottled
 FINER = 2  # times; drawn so much smaller, as sharper edges than the objects' would tell these apart
-SHARP, MOST_BLUR = (
-    0.5,
-    0.015,
-)  # share of pictures in focus; of the others, the greatest σ as a share
+SHARP = 0.5  # share of pictures that are in focus
+MOST_BLUR = 0.015  # of the others; σ as a share of the longer side
 
 
 def draw_leaves(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:

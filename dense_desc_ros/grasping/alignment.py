@@ -165,14 +165,14 @@ def _propose(
     """
     same_size = max(scales[0], 1 / SAME_SIZE), min(scales[1], SAME_SIZE)
     seconds = _second_order(a, b, weights > 0, tolerance, group, (same_size, scales))
-    left, motions = weights, []
-    for _ in range(hypotheses):
-        motion = _best_motion(a, b, left, tolerance, seconds)
-        motions.append(motion)
-        linear, shift, _ = motion
+    motions = [_best_motion(a, b, weights, tolerance, seconds)]
+    for _ in range(1, hypotheses):
+        linear, shift, _ = motions[-1]
         gaps = np.square(a @ np.swapaxes(linear, 1, 2) + shift[:, None] - b).sum(axis=2)
-        left = np.where(gaps <= tolerance**2, 0, left)
-        seconds = [second * (left > 0)[:, None] for second in seconds]
+        weights = np.where(gaps <= tolerance**2, 0, weights)
+        left = weights > 0
+        seconds = [second * left[:, None] * left[:, :, None] for second in seconds]
+        motions.append(_best_motion(a, b, weights, tolerance, seconds))
     linear, shift, found = (np.stack(parts, axis=1) for parts in zip(*motions, strict=True))
     return linear.reshape(-1, 3, 3), shift.reshape(-1, 3), found.ravel()
 
@@ -185,7 +185,7 @@ def _best_motion(
     seconds: Sequence[FloatArray],
 ) -> tuple[FloatArray, FloatArray, Flags]:
     """That of each set which most correspondences agree with, of those that seeds propose."""
-    proposals = [_seeds(second * (weights > 0)[:, :, None]) for second in seconds]
+    proposals = [_seeds(second) for second in seconds]
     seeds, of_seeds = (np.concatenate(parts, axis=1) for parts in zip(*proposals, strict=True))
     companions = np.argsort(-of_seeds, axis=2, kind="stable")[:, :, :COMPANIONS]
     joined = np.take_along_axis(of_seeds, companions, axis=2) > 0
