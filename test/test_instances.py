@@ -1,16 +1,22 @@
 """Which of several poses of a reference is believed, and what speaks for each."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
-from known_scene import difference, look, pose, with_a_likeness
+import torch
+from known_scene import DIM, difference, fourier, look, pose, with_a_likeness
 
 from dense_desc_ros.grasping import registered
 from dense_desc_ros.grasping.evidence import evidence
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
 from dense_desc_ros.grasping.instances import best_poses
 from dense_desc_ros.grasping.registered import find_registered
+from dense_desc_ros.grasping.registration import MAX_VIEWS
+from dense_desc_ros.grasping.support import POINTS
 from dense_desc_ros.pipeline import GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.references import Reference, Support
 
 HERE = pose(0.01, -0.01, 0.4, (0.3, 0.2, 0.1))
 SCALES = (1.0, 1.0)
@@ -65,3 +71,20 @@ def test_a_likeness_that_is_found_first_does_not_win(registration, monkeypatch):
             view.frame, view.descriptors, [registration.reference], 1, SCALES
         )
         assert difference(found.T_camera_point, expected @ T_object_point)[0] < 3
+
+
+def test_several_instances_of_a_reference_of_many_views_take_little_memory():
+    """All pairs of its points and of their places would take 400 MB."""
+    points = np.random.default_rng(0).uniform(-0.06, 0.06, (MAX_VIEWS * POINTS, 3))
+    support = Support(
+        torch.from_numpy(fourier(points)).float(),
+        torch.from_numpy(points).float(),
+        torch.arange(MAX_VIEWS, dtype=torch.int32).repeat_interleave(POINTS),
+    )
+    reference = Reference("stone", torch.zeros(1, DIM), "", support=support)
+    view = look([HERE])
+    tracemalloc.start()
+    ((found, *_),) = find_registered(view.frame, view.descriptors, [reference], 5, (0.7, 1.4))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(found, PointPose) and peak < 50e6

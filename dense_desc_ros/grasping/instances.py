@@ -6,7 +6,7 @@ import numpy as np
 
 from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
-from dense_desc_ros.grasping.poses import SAME_OBJECT
+from dense_desc_ros.grasping.poses import SAME_OBJECT, distances
 from dense_desc_ros.references import Reference
 
 MOST_OVERLAP = 0.5  # of two instances' supports: with more they are poses of one object
@@ -31,5 +31,4 @@ def best_poses(
 
 def _overlap(points: FloatArray, others: FloatArray) -> bool:
     """Whether most of some points (n, 3) of a surface are where others (m, 3) of another are."""
-    gaps = np.linalg.norm(points[:, None] - others, axis=2).min(axis=1)
-    return bool(np.mean(gaps <= SAME_OBJECT) > MOST_OVERLAP)
+    return bool(np.mean(distances(points, others) <= SAME_OBJECT) > MOST_OVERLAP)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from dense_desc_ros.camera import FloatArray, PinholeCamera
 from dense_desc_ros.grasping.alignment import Alignments, Flags, align
@@ -162,5 +163,12 @@ def _fitted(
 
 def _near(seen: FloatArray, moved: FloatArray) -> Flags:
     """Which places (S, P) lie on an object of whose surface some points are (n, 3)."""
-    gaps = np.linalg.norm(seen[:, :, None] - moved, axis=3).min(axis=2)
-    return np.asarray(gaps <= SAME_OBJECT)
+    return distances(seen, moved) <= SAME_OBJECT
+
+
+def distances(points: FloatArray, surface: FloatArray) -> FloatArray:
+    """Distances (...) of points (..., 3) to the nearest of some points (n, 3) of a surface.
+
+    By a tree: all pairs of a reference of many views would take hundreds of megabytes.
+    """
+    return np.asarray(cKDTree(surface).query(points)[0])
