@@ -42,7 +42,8 @@ def find_registered(
 
     The points of its support are looked for everywhere; and then once more, but only near where the
     pose that most of them agree on puts them, so that those that were found on something else are
-    found as well.
+    found as well. Where one of each is wanted and it does not convince, or several are wanted, more
+    poses are tried, and the best of each object is kept.
 
     Args:
         frame, descriptors: what is seen.
