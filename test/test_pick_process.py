@@ -34,13 +34,16 @@ def test_an_arm_that_dies_in_a_motion(ros: ModuleType, tmp_path: Path) -> None:
     try:
         assert arm.stdout is not None and arm.stdout.readline() == "ready\n"
         impatient = ("silence", "server", "answer", "look")
-        with pick_node(*(f"{name}_timeout:=1.0" for name in impatient)):
-            handle = user.send()
-            wait(lambda: "approaching" in user.phases, "the approach")
+        # The patience also holds for the way to the approach, where a busy machine may stand still.
+        with pick_node(*(f"{name}_timeout:=4.0" for name in impatient)):
+            ending = user.send().get_result_async()
+            wait(lambda: "approaching" in user.phases or ending.done(), "the approach")
+            assert not ending.done(), ending.result().result.message
             arm.kill()
             start = time.monotonic()
-            status, result = user.end_of(handle)
-            assert time.monotonic() - start < 5.0
+            wait(ending.done, "the end of the goal")
+            status, result = ending.result().status, ending.result().result
+            assert time.monotonic() - start < 9.0
             assert (status, result.reason) == (GoalStatus.STATUS_ABORTED, "connection")
             assert result.phase == "approaching"
             _, result = user.pick(dry_run=True)  # the descriptor node died as well
