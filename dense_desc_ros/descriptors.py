@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ BRIGHTNESS = np.arange(256, dtype=np.float32) / np.float32(255)  # of bytes
 DESCRIPTION = "dense_desc_ros"  # under which files have the configuration
 MIXED = "mixed"  # and what was mixed in
 # Left out at their defaults, so that fingerprints stay.
-LATER_FIELDS = ("keypoints", "input_stride", "learned_scale", "turns")
+LATER_FIELDS = ("keypoints", "input_stride", "learned_scale", "turns", "smoothed")
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,18 @@ class DescriptorModel:
         model.notes = metadata
         return model
 
-    def with_turns(self, turns: int) -> "DescriptorModel":
-        """The same weights looking at pictures in so many turns, see `NetworkConfig`.
+    def used_with(
+        self, turns: int | None = None, smoothed: bool | None = None
+    ) -> "DescriptorModel":
+        """The same weights used in another way, see `NetworkConfig`; None is as they are used.
 
         Raises:
             InvalidInputError: an impossible number.
             WeightsError: the model was exported, and does not have its weights any more.
         """
-        network = DescriptorNetwork(replace(self._trained().config, turns=turns))
+        ways: dict[str, Any] = {"turns": turns, "smoothed": smoothed}
+        changes = {name: value for name, value in ways.items() if value is not None}
+        network = DescriptorNetwork(replace(self._trained().config, **changes))
         network.load_state_dict(self.network.state_dict())
         return self._like_this(network)
 
@@ -146,10 +151,8 @@ class DescriptorModel:
         if not 0 <= share <= 1:
             raise InvalidInputError(f"share {share} is not in [0, 1]")
         config = self._trained().config
-        if (replace(other.config.network, turns=config.turns), other.config.metric) != (
-            config,
-            self.config.metric,
-        ):
+        used_alike = replace(other.config.network, turns=config.turns, smoothed=config.smoothed)
+        if (used_alike, other.config.metric) != (config, self.config.metric):
             raise InvalidInputError("only weights of networks of one kind can be mixed")
         network, others = DescriptorNetwork(config), other._trained().state_dict()
         network.load_state_dict(

@@ -10,7 +10,9 @@ and N depths.
 
 A trained network may look at each picture in several quarter turns and average what it sees (as
 Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, have it for convolutions):
-objects lie at any angle, and no training ends with descriptors that do not depend on it.
+objects lie at any angle, and no training ends with descriptors that do not depend on it. And it may
+smooth its features: what is interpolated bilinearly between them otherwise bends at each, and
+matches are less exact.
 """
 
 from dataclasses import dataclass
@@ -52,6 +54,7 @@ class NetworkConfig:
             every channel has variance one.
         turns: 1, 2 or 4; features are the mean of those of the image and of its copies turned in
             equal steps, which takes so many times as long. Not in training.
+        smoothed: features are smoothed, see `smooth`. Not in training.
     """
 
     backbone: str = "resnet18"
@@ -61,6 +64,7 @@ class NetworkConfig:
     input_stride: int = 1
     learned_scale: bool = False
     turns: int = 1
+    smoothed: bool = False
 
     def __post_init__(self) -> None:
         if not is_backbone(self.backbone):
@@ -81,6 +85,8 @@ class NetworkConfig:
             raise InvalidInputError(f"keypoints {self.keypoints} is not in 0..4096")
         if type(self.turns) is not int or self.turns not in (1, 2, 4):  # files may hold 4.0
             raise InvalidInputError(f"turns {self.turns} is not 1, 2 or 4")
+        if type(self.smoothed) is not bool:
+            raise InvalidInputError(f"smoothed {self.smoothed} is not true or false")
 
     @property
     def pyramid_stride(self) -> int:
@@ -182,8 +188,13 @@ class DescriptorNetwork(FeatureNetwork):
 
         In use with several turns, H and W must be multiples of the coarsest stride.
         """
-        if self.training or self.config.turns == 1:
+        if self.training:
             return self._describe(images)
+        features = self._describe(images) if self.config.turns == 1 else self._turned(images)
+        return smooth(features) if self.config.smoothed else features
+
+    def _turned(self, images: Tensor) -> Tensor:
+        """The mean of descriptors of images in several turns."""
         step = 4 // self.config.turns
         views = []
         for turn in range(0, 4, step):
@@ -219,6 +230,19 @@ class DescriptorNetwork(FeatureNetwork):
             x = stage(x)
             maps.append(x)
         return maps
+
+
+def smooth(features: Tensor) -> Tensor:
+    """Features (B, D, h, w) as control points of a cubic B-spline: what that is in their places.
+
+    Each is joined with the eight around it by the kernel [1, 4, 1] / 6 along both axes; the border
+    is repeated.
+    """
+    channels = features.shape[1]
+    kernel = features.new_tensor([1.0, 4.0, 1.0]) / 6
+    kernels = (kernel[:, None] * kernel).expand(channels, 1, 3, 3)
+    padded = functional.pad(features, (1, 1, 1, 1), mode="replicate")
+    return functional.conv2d(padded, kernels, groups=channels)
 
 
 class FeaturePyramid(nn.Module):

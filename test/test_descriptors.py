@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.ndimage import map_coordinates
 from typer.testing import CliRunner
 
 from dense_desc_ros.cli import app
@@ -70,19 +71,44 @@ def test_descriptors_averaged_over_turns_do_not_depend_on_them(turns, learned_sc
     torch.testing.assert_close(network.train()(images), single.train()(images))
 
 
+def test_smoothed_features_are_a_cubic_spline_of_what_they_were():
+    config = NetworkConfig("resnet18", 8, 3, smoothed=True)
+    network = DescriptorNetwork(config).eval()
+    plain = DescriptorNetwork(replace(config, smoothed=False)).eval()
+    plain.load_state_dict(network.state_dict())
+    smoothed, model = (DescriptorModel(each, device="cpu") for each in (network, plain))
+    assert smoothed.fingerprint != model.fingerprint
+    image = picture(64, 96)
+    rows, columns = np.mgrid[:8, :12]
+    for control, found in zip(
+        model.describe(image).features.movedim(2, 0),
+        smoothed.describe(image).features.movedim(2, 0),
+        strict=True,
+    ):
+        expected = map_coordinates(
+            control, (rows, columns), order=3, mode="nearest", prefilter=False
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InvalidInputError, match="smoothed 1 is not true or false"):
+        replace(config, smoothed=1)
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(network.train()(images), plain.train()(images))
+
+
 def test_weights_for_use_are_half_as_large_and_nearly_the_same(tmp_path):
     model = DescriptorModel(DescriptorNetwork(NetworkConfig("resnet18", 8, 5)), device="cpu")
     model.save(tmp_path / "trained.safetensors", {"steps": "100"})
     command = ["export", "--weights", str(tmp_path / "trained.safetensors"), "--turns", "2"]
+    command += ["--smoothed"]
     small = tmp_path / "small.safetensors"
     told = CliRunner().invoke(app, [*command, "--out", str(small), "--json"])
     exported = DescriptorModel.load(small, "cpu")
     assert json.loads(told.stdout)["fingerprint"] == exported.fingerprint
     assert small.stat().st_size < 0.51 * (tmp_path / "trained.safetensors").stat().st_size
-    assert exported.config.network == replace(model.config.network, turns=2)
+    assert exported.config.network == replace(model.config.network, turns=2, smoothed=True)
     assert exported.notes == {"steps": "100"}
     image = picture(64, 96)
-    expected = model.with_turns(2).describe(image).features
+    expected = model.used_with(turns=2, smoothed=True).describe(image).features
     assert 0 < (exported.describe(image).features - expected).abs().max() < 0.1
 
     refused = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "weights.pt")])
@@ -91,9 +117,9 @@ def test_weights_for_use_are_half_as_large_and_nearly_the_same(tmp_path):
 
 def test_weights_are_mixed_with_those_they_came_from(tmp_path):
     files = [str(tmp_path / f"{name}.safetensors") for name in ("start", "end", "between")]
-    config = NetworkConfig("resnet18", 8, 5, turns=4)
+    config = NetworkConfig("resnet18", 8, 5, turns=4, smoothed=True)
     start = DescriptorModel(DescriptorNetwork(config), device="cpu")
-    end = DescriptorModel(DescriptorNetwork(replace(config, turns=1)), device="cpu")
+    end = DescriptorModel(DescriptorNetwork(replace(config, turns=1, smoothed=False)), device="cpu")
     for model, file in zip((start, end), files, strict=False):
         model.save(file)
     command = ["export", "--weights", files[1], "--mixed-with", files[0], "--share", "0.25"]

@@ -61,8 +61,10 @@ def test_pictures_of_any_size_have_the_same_features(model: DescriptorModel, fil
     tolerance = TOLERANCES[".onnx"]
     assert largest_difference(model, exported, [made_picture(), *pictures], tolerance) < 1e-4
     turned = file.parent / "turned.onnx"
-    export_model(model.with_turns(4), turned)
-    largest_difference(model.with_turns(4), DescriptorModel.load(turned), pictures, tolerance)
+    export_model(model.used_with(turns=4, smoothed=True), turned)
+    largest_difference(
+        model.used_with(turns=4, smoothed=True), DescriptorModel.load(turned), pictures, tolerance
+    )
 
 
 def test_references_match_at_the_same_pixels(model: DescriptorModel, file: Path) -> None:
@@ -99,7 +101,7 @@ def test_what_an_exported_model_cannot_do_is_told(file: Path, tmp_path: Path) ->
     with pytest.raises(InvalidInputError, match="exported already"):
         export_model(exported, tmp_path / "again.onnx")
     with pytest.raises(WeightsError, match="cannot be saved or changed"):
-        exported.with_turns(2)
+        exported.used_with(turns=2)
     with pytest.raises(InvalidInputError, match="runs on the processor in float32"):
         DescriptorModel.load(file, device="cuda")
     with pytest.raises(InvalidInputError, match="runs on the processor in float32"):

@@ -19,6 +19,12 @@ def export(
             show_default="as it is",
         ),
     ] = None,
+    smoothed: Annotated[
+        bool | None,
+        typer.Option(
+            help="Features are smoothed, so that matches are more exact.", show_default="as it is"
+        ),
+    ] = None,
     mixed_with: Annotated[
         Path | None,
         typer.Option(help="Take weights between those and these, of a network of the same kind."),
@@ -40,7 +46,7 @@ def export(
     run. It takes up to a minute.
 
     As .safetensors it has its parameters in bfloat16, which halves the file. References are to be
-    made anew with it, and so they are with another number of turns.
+    made anew with it, and so they are with another number of turns and with --smoothed.
 
     --mixed-with is for what a training started from: such weights often keep what the training
     forgot, and most of what it gained.
@@ -59,8 +65,7 @@ def export(
     model = DescriptorModel.load(weights, "cpu")
     if mixed_with is not None:
         model = model.mixed_with(DescriptorModel.load(mixed_with, "cpu"), share)
-    if turns is not None:
-        model = model.with_turns(turns)
+    model = model.used_with(turns, smoothed)
     images = [read_image(path) for path in picture] if picture else [made_picture()]
     with Console(stderr=True).status("exporting"):
         export_model(model, out)

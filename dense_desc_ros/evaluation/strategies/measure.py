@@ -31,7 +31,7 @@ def measure_accuracy(weights: Path, data: Path, pairs: int, device: str) -> dict
         four quarter turns (see `NetworkConfig`), by name of those of TURNED.
     """
     model = DescriptorModel.load(weights, device)
-    turned = model.with_turns(TURNS)
+    turned = model.used_with(turns=TURNS)
     return {
         "splits": {split: _measure_split(model, data, split, pairs) for split in DATA_OF_SPLIT},
         "turned": {split: _measure_split(turned, data, split, pairs)["auc"] for split in TURNED},
