@@ -24,10 +24,10 @@ from dense_desc_ros.training.objectives.canonical import (
 from dense_desc_ros.training.objectives.keypoint import KeypointConfig
 from dense_desc_ros.training.train import _make_network
 
-SHIPPED = {  # weights, the last of their trainings, its steps, turns that they look in
-    "caps_start": ("config/train/caps_canonical.yaml", 3600, 1),
-    "caps_above": ("config/train/caps_above_keypoint.yaml", 1400, 1),
-    "caps": ("config/train/caps_leaves.yaml", 2600, 4),
+SHIPPED = {  # weights, the last of their trainings, its steps, and how they are used
+    "caps_start": ("config/train/caps_canonical.yaml", 3600, {}),
+    "caps_above": ("config/train/caps_above_keypoint.yaml", 1400, {}),
+    "caps": ("config/train/caps_leaves.yaml", 2600, {"turns": 4, "smoothed": True}),
 }
 CONFIG = TrainingConfig(
     twins=TwinsConfig("memory", crop=(64, 96)),
@@ -120,9 +120,9 @@ def test_another_training_starts_from_it(tmp_path, caplog):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_weights_that_ship_are_of_the_training_that_their_card_names(name):
     root = Path(__file__).parent.parent
-    file, steps, turns = SHIPPED[name]
+    file, steps, used = SHIPPED[name]
     model = DescriptorModel.load(root / f"models/{name}.safetensors", device="cpu")
-    trained = replace(TrainingConfig.load(root / file).network, turns=turns)
+    trained = replace(TrainingConfig.load(root / file).network, **used)
     assert model.config.network in (trained, replace(trained, keypoints=0))  # heads may be left out
     assert model.notes["steps"] == str(steps)
     assert file in (root / f"models/{name}.md").read_text()

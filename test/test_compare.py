@@ -60,7 +60,7 @@ def test_runs_are_compared_on_what_they_share(folder: Path, tmp_path: Path) -> N
         f"only in some runs, not compared: more of {runs[2]}",
         f"{FRAMES * 2 // 3} of {FRAMES} frames of {runs[0]} are not in all runs",
         f"{FRAMES * 2 // 3} of {FRAMES} frames of {runs[1]} are not in all runs",
-        f"settings differ: min_score is 0.5 in {runs[0]}, {STRICT} in {runs[1]}",
+        f"settings differ: min_score is 0.65 in {runs[0]}, {STRICT} in {runs[1]}",
         f"registered differ: {moved} in {runs[0]}, {{'frame': 0, 'pixel': [124.0, 100.0]}} in "
         f"{runs[1]}",
     ):
