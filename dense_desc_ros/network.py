@@ -11,8 +11,7 @@ and N depths.
 A trained network may look at each picture in several quarter turns and average what it sees (as
 Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, have it for convolutions):
 objects lie at any angle, and no training ends with descriptors that do not depend on it. And it may
-smooth its features: what is interpolated bilinearly between them otherwise bends at each, and
-matches are less exact.
+smooth its features: what it says of neighbouring places differs by more than these do.
 """
 
 from dataclasses import dataclass
