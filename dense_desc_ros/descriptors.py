@@ -124,10 +124,10 @@ class DescriptorModel:
     def used_with(
         self, turns: int | None = None, smoothed: bool | None = None
     ) -> "DescriptorModel":
-        """The same weights used in another way, see `NetworkConfig`; None is as they are used.
+        """The same weights used in another way, see `NetworkConfig`; None: as they are now.
 
         Raises:
-            InvalidInputError: an impossible number.
+            InvalidInputError: an impossible number of turns.
             WeightsError: the model was exported, and does not have its weights any more.
         """
         ways: dict[str, Any] = {"turns": turns, "smoothed": smoothed}

@@ -11,7 +11,7 @@ and N depths.
 A trained network may look at each picture in several quarter turns and average what it sees (as
 Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, have it for convolutions):
 objects lie at any angle, and no training ends with descriptors that do not depend on it. And it may
-smooth its features: what it says of neighbouring places differs by more than these do.
+smooth its features, by which matches become more exact (docs/benchmarks.md, "Smoothed").
 """
 
 from dataclasses import dataclass
@@ -232,7 +232,7 @@ class DescriptorNetwork(FeatureNetwork):
 
 
 def smooth(features: Tensor) -> Tensor:
-    """Features (B, D, h, w) as control points of a cubic B-spline: what that is in their places.
+    """The cubic B-spline whose control points are features (B, D, h, w), in their places.
 
     Each is joined with the eight around it by the kernel [1, 4, 1] / 6 along both axes; the border
     is repeated.

@@ -13,6 +13,7 @@ from scipy.signal import lfilter
 
 from dense_desc_ros.evaluation import block_bootstrap
 from dense_desc_ros.evaluation.block_bootstrap import MEAN, MEDIAN, paired_difference, resample
+from dense_desc_ros.grasping.settings import PipelineSettings
 
 SHIFT = 4  # px beside the point, which is a feature
 CLICKS = {"here": POINT, "there": OTHER}
@@ -60,7 +61,8 @@ def test_runs_are_compared_on_what_they_share(folder: Path, tmp_path: Path) -> N
         f"only in some runs, not compared: more of {runs[2]}",
         f"{FRAMES * 2 // 3} of {FRAMES} frames of {runs[0]} are not in all runs",
         f"{FRAMES * 2 // 3} of {FRAMES} frames of {runs[1]} are not in all runs",
-        f"settings differ: min_score is 0.65 in {runs[0]}, {STRICT} in {runs[1]}",
+        f"settings differ: min_score is {PipelineSettings.min_score} in {runs[0]}, {STRICT} in "
+        f"{runs[1]}",
         f"registered differ: {moved} in {runs[0]}, {{'frame': 0, 'pixel': [124.0, 100.0]}} in "
         f"{runs[1]}",
     ):
