@@ -8,7 +8,7 @@ costs far less than the dilated convolutions of the original Dense Object Nets.
 For training by keypoints, two 1x1 heads turn the descriptors of all places into N spatial logits
 and N depths.
 
-A trained network may look at each picture in several quarter turns and average what it sees (as
+A network may look at each picture in several quarter turns and average what it sees (as
 Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, have it for convolutions):
 objects lie at any angle, and no training ends with descriptors that do not depend on it. And it may
 smooth its features, by which matches become more exact (docs/benchmarks.md, "Smoothed").
@@ -52,7 +52,7 @@ class NetworkConfig:
         learned_scale: descriptors have a length that is learnt, as objectives by L2 need; else
             every channel has variance one.
         turns: 1, 2 or 4; features are the mean of those of the image and of its copies turned in
-            equal steps, which takes so many times as long. Not in training.
+            equal steps, which takes so many times as long.
         smoothed: features are smoothed, see `smooth`. Not in training.
     """
 
@@ -185,12 +185,10 @@ class DescriptorNetwork(FeatureNetwork):
     def forward(self, images: Tensor) -> Tensor:
         """Descriptors (B, D, ceil(H/s), ceil(W/s)) of RGB images (B, 3, H, W) in [0, 1].
 
-        In use with several turns, H and W must be multiples of the coarsest stride.
+        With several turns, H and W must be multiples of the coarsest stride.
         """
-        if self.training:
-            return self._describe(images)
         features = self._describe(images) if self.config.turns == 1 else self._turned(images)
-        return smooth(features) if self.config.smoothed else features
+        return smooth(features) if self.config.smoothed and not self.training else features
 
     def _turned(self, images: Tensor) -> Tensor:
         """The mean of descriptors of images in several turns."""

@@ -15,6 +15,7 @@ from dense_desc_ros.data.batched_views import view_images, view_surfaces
 from dense_desc_ros.data.colours import ColourChange, apply_colour_change
 from dense_desc_ros.data.correspondences import by_canonical, by_geometry
 from dense_desc_ros.data.frame_tensors import FrameTensors
+from dense_desc_ros.data.painting import paint
 from dense_desc_ros.data.twin_augmentation import TwinAugmentationConfig, warp
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.network import NetworkConfig
@@ -121,6 +122,19 @@ def test_objects_stay_in_front_of_every_background(spheres, tensors, kind):
     behind = images[~masks].float()
     assert (behind == 0).all() if kind == 2 else behind.std() > (20 if kind < 2 else 0)
     assert torch.equal(images, own) == (kind == 3)
+
+
+def test_objects_are_painted_as_far_as_planned_and_nothing_else(spheres, tensors):
+    _, views = draw_plans(spheres, tensors)
+    assert (views["paint"] == 0).all()
+    views["colours"][:] = torch.tensor(np.eye(3, 4, dtype=np.float32))
+    views["blur"][:], views["noise"][:], views["background"][:] = 0.0, 0.0, 3
+    surfaces = view_surfaces(tensors, views, SIZE)
+    own = view_images(tensors, views, surfaces.masks, torch.Generator()).float()
+    expected = paint(own, surfaces.masks, torch.full((24,), 0.5), torch.Generator().manual_seed(0))
+    views["paint"][:] = 0.5
+    found = view_images(tensors, views, surfaces.masks, torch.Generator().manual_seed(0)).float()
+    assert (found - expected).abs().max() <= 2 and (found - own).abs().max() > 50
 
 
 @pytest.mark.parametrize("canonical", [False, True])

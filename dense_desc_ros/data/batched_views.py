@@ -12,6 +12,7 @@ from torch.nn import functional
 from dense_desc_ros.data.blurring import blur
 from dense_desc_ros.data.dead_leaves import draw_leaves
 from dense_desc_ros.data.frame_tensors import FrameTensors
+from dense_desc_ros.data.painting import paint
 from dense_desc_ros.data.twin_augmentation import BACKGROUNDS
 
 Plans = dict[str, Tensor]  # of B views, as `training.pair_plans` gives them
@@ -69,7 +70,7 @@ def view_images(
         frames: what they are made of.
         plans: how.
         masks: (B, h, w) bool of the objects in them.
-        generator: draws backgrounds and noise.
+        generator: draws paint, backgrounds and noise.
     """
     height, width = frames.masks.shape[1:]
     size = masks.shape[1], masks.shape[2]
@@ -82,6 +83,7 @@ def view_images(
     images = functional.grid_sample(
         images, grid - 1, mode="bilinear", padding_mode="zeros", align_corners=True
     )
+    images = paint(images, masks, plans["paint"], generator)
     images = _replace_backgrounds(images, masks, plans["background"], generator)
     return _change_colours(images, plans, generator).to(torch.uint8)
 

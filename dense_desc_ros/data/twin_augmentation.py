@@ -27,10 +27,12 @@ from dense_desc_ros.data.colours import (
 )
 from dense_desc_ros.data.dead_leaves import draw_leaves
 from dense_desc_ros.data.images import read_image
+from dense_desc_ros.data.painting import paint
 from dense_desc_ros.data.posed import PosedFrame
 from dense_desc_ros.errors import InvalidInputError
 
 BACKGROUNDS = ("random_images", "noise", "masked", "own")
+MOST_PAINT = 0.6  # of 1, which would leave nothing of an object's own colours
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class TwinAugmentationConfig:
         shift: offset of the object from the middle, as a share of the view's size.
         random_images, noise, masked: shares of views whose background is another picture, noise or
             black; the others keep their own.
+        painted: share of views whose object is painted, see `painting`.
     """
 
     zoom: float = 1.3
@@ -51,6 +54,7 @@ class TwinAugmentationConfig:
     random_images: float = 0.5
     noise: float = 0.15
     masked: float = 0.15
+    painted: float = 0.0
 
     def __post_init__(self) -> None:
         if self.zoom < 1:
@@ -61,6 +65,8 @@ class TwinAugmentationConfig:
                 f"random_images, noise and masked must be shares that add up to at most 1, "
                 f"got {shares}"
             )
+        if not 0 <= self.painted <= 1:
+            raise InvalidInputError(f"painted {self.painted} is not a share")
 
     def at_strength(self, strength: float) -> "TwinAugmentationConfig":
         """Zooms, turns and other backgrounds only at a share of their strength, black instead.
@@ -82,13 +88,14 @@ class ViewPlan(NamedTuple):
 
     `camera` sees the view and has the pose `T_camera_view` (4, 4): see `turned_camera`; `zoom` is
     pixels of the view to a pixel of the frame; `background` what is put behind the object, one of
-    BACKGROUNDS; `colours` how these change.
+    BACKGROUNDS; `paint` how far the object is painted, 0 to 1; `colours` how all of it changes.
     """
 
     camera: PinholeCamera
     T_camera_view: FloatArray
     zoom: float
     background: str
+    paint: float
     colours: ColourChange
 
 
@@ -116,7 +123,8 @@ def plan_view(
     seen = turned_camera(camera, size, middle, shift, zoom, angle)
     shares = config.random_images, config.noise, config.masked
     kind = int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))
-    return ViewPlan(*seen, zoom, BACKGROUNDS[kind], draw_colour_change(rng))
+    amount = rng.uniform(0, MOST_PAINT) if rng.random() < config.painted else 0.0
+    return ViewPlan(*seen, zoom, BACKGROUNDS[kind], amount, draw_colour_change(rng))
 
 
 def middle_of(mask: npt.NDArray[np.bool_]) -> FloatArray:
@@ -142,7 +150,8 @@ def augment(
     """
     plan = plan_view(frame.camera, middle_of(frame.mask), size, scale, config, rng)
     view = warp(frame, plan.camera, plan.T_camera_view)
-    image = replace_background(view.image, view.mask, plan.background, backgrounds, rng)
+    image = _painted(view.image, view.mask, plan.paint, rng) if plan.paint else view.image
+    image = replace_background(image, view.mask, plan.background, backgrounds, rng)
     return replace(view, image=apply_colour_change(image, plan.colours, rng))
 
 
@@ -243,10 +252,29 @@ def _background(
 
 
 def _draw_background(size: tuple[int, ...], rng: np.random.Generator) -> Image:
-    """A drawn one, the same in every process for the same state of `rng`."""
-    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    (drawn,) = draw_leaves(1, (size[0], size[1]), generator)
-    return np.asarray(drawn.permute(1, 2, 0).to(torch.uint8).contiguous().numpy())
+    (drawn,) = draw_leaves(1, (size[0], size[1]), _generator(rng))
+    return _as_image(drawn)
+
+
+def _painted(
+    image: Image, mask: npt.NDArray[np.bool_], amount: float, rng: np.random.Generator
+) -> Image:
+    (levels,) = paint(
+        torch.from_numpy(image).permute(2, 0, 1).float()[None],
+        torch.from_numpy(mask)[None],
+        torch.tensor([amount]),
+        _generator(rng),
+    )
+    return _as_image(levels)
+
+
+def _generator(rng: np.random.Generator) -> torch.Generator:
+    """The same in every process for the same state of `rng`."""
+    return torch.Generator().manual_seed(int(rng.integers(2**63)))
+
+
+def _as_image(levels: torch.Tensor) -> Image:
+    return np.asarray(levels.permute(1, 2, 0).to(torch.uint8).contiguous().numpy())
 
 
 @lru_cache(maxsize=64)

@@ -30,7 +30,8 @@ class PairPlans(Dataset):
     An item is a dictionary of tensors, of both views where a 2 stands first: `frames` (2,), their
     numbers; `view_to_frame` (2, 3, 3) maps pixels; `zoom` (2,) pixels of a view to one of its
     frame; `intrinsics` (2, 3, 3); `T_object_camera` (2, 4, 4); `background` (2,), an index of
-    BACKGROUNDS; `colours` (2, 3, 4), `blur` (2,) and `noise` (2,), see `ColourChange`;
+    BACKGROUNDS; `paint` (2,), see `ViewPlan`; `colours` (2, 3, 4), `blur` (2,) and `noise` (2,),
+    see `ColourChange`;
     `other_instance`, a bool; and the `number` of the plan.
 
     Args:
@@ -88,6 +89,7 @@ class PairPlans(Dataset):
             "zoom": plan.zoom,
             "intrinsics": plan.camera.matrix,
             "T_object_camera": T_object_view,
+            "paint": plan.paint,
             "colours": plan.colours.matrix,
             "blur": plan.colours.blur,
             "noise": plan.colours.noise,

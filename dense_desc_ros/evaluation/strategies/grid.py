@@ -1,7 +1,7 @@
 """The grid of a benchmark of training strategies: what is trained, on what, and for how long."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ DATA_OF_SPLIT = {
     "clutter": CLUTTER,
     "absent": CLUTTER,
 }
-TURNED = ("novel-view", "cross-instance")  # splits that are also measured in TURNS quarter turns
+TURNED = ("novel-view", "cross-instance")  # splits that are also measured in TURNS, smoothed
 TURNS = 4
 
 
@@ -118,10 +118,17 @@ SIZES = {
 
 
 class Strategy(NamedTuple):
-    """Objectives, as fields of a `TrainingConfig`, and the share of pairs of two instances."""
+    """What a training does.
+
+    `objectives` are fields of a `TrainingConfig`; `other_instances` and `painted` the shares of
+    pairs of two instances and of views of painted objects; and if it is `turned`, features are the
+    mean of TURNS quarter turns, in training and in use, and then smoothed.
+    """
 
     objectives: dict[str, Any]
     other_instances: float = 0.0
+    painted: float = 0.0
+    turned: bool = False
 
 
 class Case(NamedTuple):
@@ -149,14 +156,13 @@ def strategies(size: Size) -> dict[str, Strategy]:
     return {
         "contrastive": Strategy({"contrastive": ContrastiveConfig(**near)}),  # type: ignore[arg-type]
         "distribution": Strategy({"distribution": distribution}),
-        "distribution-across": Strategy({"distribution": distribution}, other_instances=0.5),
         "class-hard": Strategy({"class_aware": hard}),
         "class-soft": Strategy({"class_aware": soft}),
         "ntxent": Strategy({"ntxent": ntxent}),
         "ntxent-across": Strategy({"ntxent": ntxent}, other_instances=0.5),
-        "ntxent-distribution": Strategy(
-            {"ntxent": replace(ntxent, temperature=0.05), "distribution": distribution},
-            other_instances=0.5,
+        "ntxent-turned": Strategy({"ntxent": ntxent}, 0.5, painted=0.5, turned=True),
+        "distribution-turned": Strategy(
+            {"distribution": distribution}, 0.5, painted=0.5, turned=True
         ),
         "keypoint": Strategy({"keypoint": KeypointConfig()}),
         "canonical": Strategy({"canonical": CanonicalConfig()}),
@@ -197,7 +203,12 @@ def training_config(size: Size, case: Case, data: Path) -> TrainingConfig:
             size.crop,
             other_instances=strategy.other_instances,
             augmentation=TwinAugmentationConfig(
-                rotation=3.1416, shift=0.35, random_images=0.25, noise=0.05, masked=0.05
+                rotation=3.1416,
+                shift=0.35,
+                random_images=0.25,
+                noise=0.05,
+                masked=0.05,
+                painted=strategy.painted,
             ),
             on_device=size.on_device,
         ),
@@ -207,6 +218,8 @@ def training_config(size: Size, case: Case, data: Path) -> TrainingConfig:
             case.dim,
             keypoints=size.keypoints if "keypoint" in strategy.objectives else 0,
             learned_scale=any(name in BY_L2 for name in strategy.objectives),
+            turns=TURNS if strategy.turned else 1,
+            smoothed=strategy.turned,
         ),
         initial_weights=size.initial_weights,
         fixed_statistics=size.initial_weights is not None,

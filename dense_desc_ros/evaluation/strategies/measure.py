@@ -28,10 +28,10 @@ def measure_accuracy(weights: Path, data: Path, pairs: int, device: str) -> dict
 
     Returns:
         `splits`, by name what `evaluate.summarize` gives; `turned`, the AUC of the same weights in
-        four quarter turns (see `NetworkConfig`), by name of those of TURNED.
+        TURNS quarter turns and smoothed (see `NetworkConfig`), by name of those of TURNED.
     """
     model = DescriptorModel.load(weights, device)
-    turned = model.used_with(turns=TURNS)
+    turned = model.used_with(turns=TURNS, smoothed=True)
     return {
         "splits": {split: _measure_split(model, data, split, pairs) for split in DATA_OF_SPLIT},
         "turned": {split: _measure_split(turned, data, split, pairs)["auc"] for split in TURNED},

@@ -11,9 +11,10 @@ from dense_desc_ros.evaluation.splits import SPLITS
 from dense_desc_ros.evaluation.strategies.grid import TURNED, TURNS
 
 COLUMNS = f"""AUC of PCK@k on each split, ± over the seeds; of some of them also of the same weights
-in {TURNS} quarter turns, which take as many times as long; median error on novel views, in pixels
-of a 640x480 picture; how surely scores tell present from absent; time of all training steps,
-without waiting for data; peak memory of a step; time to describe a picture and match 16 points.
+in {TURNS} quarter turns, which take as many times as long, and smoothed; median error on novel
+views, in pixels of a 640x480 picture; how surely scores tell present from absent; time of all
+training steps, without waiting for data; peak memory of a step; time to describe a picture and
+match 16 points.
 """
 COLOURS = [*(f"C{number}" for number in range(10)), "black", "gold"]  # matplotlib's, and more
 COSTS = ("training_s", "step_s", "peak_bytes", "match_ms")
@@ -28,7 +29,7 @@ def summarize(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Returns:
         Rows of `strategy`, `d`, `seeds`; `splits`, by name their figures and `auc_std`, the
         standard deviation (of a population) over the seeds, None of one; `turned`, the same of the
-        AUC in several turns; and COSTS. The best on novel views first.
+        AUC in several turns, smoothed; and COSTS. The best on novel views first.
     """
     groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for result in results:
