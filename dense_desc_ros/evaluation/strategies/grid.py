@@ -160,9 +160,8 @@ def strategies(size: Size) -> dict[str, Strategy]:
         "class-soft": Strategy({"class_aware": soft}),
         "ntxent": Strategy({"ntxent": ntxent}),
         "ntxent-across": Strategy({"ntxent": ntxent}, other_instances=0.5),
-        "ntxent-turned": Strategy(
-            {"ntxent": ntxent}, other_instances=0.5, painted=0.3, turned=True
-        ),
+        "ntxent-turned": Strategy({"ntxent": ntxent}, painted=0.3, turned=True),
+        "distribution-turned": Strategy({"distribution": distribution}, painted=0.3, turned=True),
         "keypoint": Strategy({"keypoint": KeypointConfig()}),
         "canonical": Strategy({"canonical": CanonicalConfig()}),
         "optimal": Strategy({"optimal": OptimalConfig()}),
