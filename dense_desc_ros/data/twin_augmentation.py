@@ -69,7 +69,7 @@ class TwinAugmentationConfig:
             raise InvalidInputError(f"painted {self.painted} is not a share")
 
     def at_strength(self, strength: float) -> "TwinAugmentationConfig":
-        """Zooms, turns and other backgrounds only at a share of their strength, black instead.
+        """These differences only at a share of their strength, and black backgrounds instead.
 
         From scratch, an object is learnt several times as fast while there is nothing around it.
         """
@@ -80,6 +80,7 @@ class TwinAugmentationConfig:
             random_images=self.random_images * strength,
             noise=self.noise * strength,
             masked=1 - (1 - self.masked) * strength,
+            painted=self.painted * strength,
         )
 
 
