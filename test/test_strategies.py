@@ -112,7 +112,7 @@ def test_plain_pictures_are_a_source_of_correspondences_too(strategy, tmp_path):
     loss = DescriptorTraining(DescriptorNetwork(config.network), config).training_step(batch, 0)
     assert loss.isfinite() and loss > 0
     turned = replace(config.network, turns=4)
-    with pytest.raises(InvalidInputError, match="multiples of 32 for network.turns"):
+    with pytest.raises(InvalidInputError, match="network.turns: crop .* multiples of 32"):
         replace(config, network=turned, pictures=PicturesConfig(str(tmp_path), (64, 100)))
     with pytest.raises(InvalidInputError, match="class_aware needs twins"):
         replace(config, **{strategy: None}, **strategies(TINY)["class-soft"].objectives)

@@ -194,12 +194,9 @@ class TrainingConfig:
                 "keypoint needs some to train, and the others have no use for them"
             )
         whole = self.network.coarsest_stride
-        if self.twins and any(side % whole for side in self.twins.crop):
-            raise InvalidInputError(f"twins: crop {self.twins.crop} must be multiples of {whole}")
-        if self.pictures and self.network.turns > 1 and any(s % whole for s in self.crop):
-            raise InvalidInputError(
-                f"pictures: crop {self.crop} must be multiples of {whole} for network.turns"
-            )
+        if (self.twins or self.network.turns > 1) and any(side % whole for side in self.crop):
+            source = "twins" if self.twins else "pictures with network.turns"
+            raise InvalidInputError(f"{source}: crop {self.crop} must be multiples of {whole}")
         if self.pictures and (others := [o for o in self.objectives if o not in OF_PICTURES]):
             raise InvalidInputError(f"{others[0]} needs twins: pictures alone do not tell enough")
         if self.pictures and self.ntxent and self.ntxent.background:
