@@ -1,5 +1,6 @@
 """The model that computes descriptors of images, its files and its fingerprint."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -17,12 +18,13 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from dense_desc_ros.camera import PinholeCamera, check_image
+from dense_desc_ros.compact_weights import compacted, expanded
 from dense_desc_ros.descriptor_map import DescriptorMap
 from dense_desc_ros.errors import DenseDescError, InvalidInputError, WeightsError
 from dense_desc_ros.export.onnx_network import FINGERPRINT, read_onnx
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.keypoints import Keypoints, expectations
-from dense_desc_ros.network import DescriptorNetwork, FeatureNetwork, NetworkConfig
+from dense_desc_ros.network import DescriptorNetwork, FeatureNetwork, NetworkConfig, take_over
 
 __all__ = ["DescriptorMap", "DescriptorModel", "ModelConfig"]
 
@@ -142,7 +144,7 @@ class DescriptorModel:
         Where the one was trained on from the other's weights, so that both still are about the
         same, such a mixture forgets less than it gains: Wortsman et al., "Robust fine-tuning of
         zero-shot models" (CVPR 2022). The notes keep those of these weights, and tell of the others
-        by their fingerprint.
+        by their fingerprint. The other network may be a shallower ResNet, see `network.take_over`.
 
         Raises:
             InvalidInputError: a share that is not in [0, 1], or networks that are not of one kind.
@@ -150,15 +152,19 @@ class DescriptorModel:
         """
         if not 0 <= share <= 1:
             raise InvalidInputError(f"share {share} is not in [0, 1]")
-        config = self._trained().config
-        used_alike = replace(other.config.network, turns=config.turns, smoothed=config.smoothed)
-        if (used_alike, other.config.metric) != (config, self.config.metric):
+        config, others = self._trained().config, copy.deepcopy(self._trained())
+        ways = {name: getattr(config, name) for name in ("backbone", "turns", "smoothed")}
+        used_alike = replace(other.config.network, **ways)
+        found = other._trained().state_dict()
+        if (used_alike, other.config.metric) != (config, self.config.metric) or (
+            take_over(others, found) != found.keys()
+        ):
             raise InvalidInputError("only weights of networks of one kind can be mixed")
-        network, others = DescriptorNetwork(config), other._trained().state_dict()
+        network, own = DescriptorNetwork(config), self.network.state_dict()
         network.load_state_dict(
             {
-                name: torch.lerp(tensor.float(), others[name].float(), share).to(tensor.dtype)
-                for name, tensor in self.network.state_dict().items()
+                name: torch.lerp(own[name].float(), tensor.float(), share).to(tensor.dtype)
+                for name, tensor in others.state_dict().items()
             }
         )
         mixed = self._like_this(network)
@@ -174,7 +180,7 @@ class DescriptorModel:
         self,
         path: str | Path,
         notes: Mapping[str, str] | None = None,
-        parameters: torch.dtype = torch.float32,
+        compact: bool = False,
     ) -> None:
         """Write the weights and their description to one safetensors file, atomically.
 
@@ -182,16 +188,15 @@ class DescriptorModel:
             path: the file.
             notes: further metadata of it, beside those the model has already, for people; for
                 instance how it was trained.
-            parameters: as what they are written; bfloat16 makes the file half as large.
+            compact: in a third of the space, a little rounded, see `compact_weights`.
 
         Raises:
             WeightsError: the model was exported, and does not have its weights any more.
         """
         names = {name for name, _ in self._trained().named_parameters()}
-        tensors = {
-            name: tensor.to(parameters) if name in names else tensor
-            for name, tensor in self._tensors().items()
-        }
+        tensors = self._tensors()
+        if compact:
+            tensors = compacted(tensors, names)
         metadata = {**self.notes, **(notes or {}), DESCRIPTION: self.config.to_json()}
         write_atomically(Path(path), serialize(tensors, metadata))
 
@@ -284,13 +289,13 @@ def _read_safetensors(
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"cannot read weights {path}: {error}") from error
 
     def make_network(config: NetworkConfig) -> DescriptorNetwork:
         network = DescriptorNetwork(config)
-        network.load_state_dict(tensors)
+        network.load_state_dict(expanded(stored))
         return network
 
     return metadata, make_network

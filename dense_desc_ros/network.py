@@ -14,12 +14,14 @@ objects lie at any angle, and no training ends with descriptors that do not depe
 smooth its features, by which matches become more exact (docs/benchmarks.md, "Smoothed").
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from dense_desc_ros.backbones import (
     RESNETS,
@@ -227,6 +229,25 @@ class DescriptorNetwork(FeatureNetwork):
             x = stage(x)
             maps.append(x)
         return maps
+
+
+def take_over(network: DescriptorNetwork, found: Mapping[str, Tensor]) -> set[str]:
+    """Give a network those tensors of another one that fit; returns their names.
+
+    Residual blocks of which nothing is found add nothing then: a ResNet-34 is the same function as
+    the ResNet-18 it starts from. Source: Chen et al., "Net2Net" (ICLR 2016).
+    """
+    own = network.state_dict()
+    fitting = {k: v for k, v in found.items() if k in own and own[k].shape == v.shape}
+    network.load_state_dict(fitting, strict=False)
+    for name, block in network.named_modules():
+        if not isinstance(block, BasicBlock | Bottleneck) or block.downsample is not None:
+            continue  # one that changes the size of maps cannot be left out
+        if not any(key.startswith(f"{name}.") for key in fitting):
+            last = block.bn2 if isinstance(block, BasicBlock) else block.bn3
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+    return set(fitting)
 
 
 def smooth(features: Tensor) -> Tensor:

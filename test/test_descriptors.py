@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from scipy.ndimage import map_coordinates
 from typer.testing import CliRunner
 
 from dense_desc_ros.cli import app
+from dense_desc_ros.compact_weights import LARGE
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import InvalidInputError, WeightsError
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
@@ -100,7 +101,7 @@ def test_smoothed_features_are_a_cubic_spline_of_what_they_were():
     torch.testing.assert_close(network.train()(images), plain.train()(images))
 
 
-def test_weights_for_use_are_half_as_large_and_nearly_the_same(tmp_path):
+def test_weights_for_use_are_a_third_as_large_and_nearly_the_same(tmp_path):
     model = DescriptorModel(DescriptorNetwork(NetworkConfig("resnet18", 8, 5)), device="cpu")
     model.save(tmp_path / "trained.safetensors", {"steps": "100"})
     command = ["export", "--weights", str(tmp_path / "trained.safetensors"), "--turns", "2"]
@@ -109,12 +110,26 @@ def test_weights_for_use_are_half_as_large_and_nearly_the_same(tmp_path):
     told = CliRunner().invoke(app, [*command, "--out", str(small), "--json"])
     exported = DescriptorModel.load(small, "cpu")
     assert json.loads(told.stdout)["fingerprint"] == exported.fingerprint
-    assert small.stat().st_size < 0.51 * (tmp_path / "trained.safetensors").stat().st_size
+    assert small.stat().st_size < 0.3 * (tmp_path / "trained.safetensors").stat().st_size
     assert exported.config.network == replace(model.config.network, turns=2, smoothed=True)
     assert exported.notes == {"steps": "100"}
     image = picture(64, 96)
     expected = model.used_with(turns=2, smoothed=True).describe(image).features
-    assert 0 < (exported.describe(image).features - expected).abs().max() < 0.1
+    assert 0 < (exported.describe(image).features - expected).abs().max() < 0.01
+    for name, found in exported.network.named_parameters():
+        trained = model.network.get_parameter(name)
+        step = 2**-11 * trained.abs()  # of float16
+        if trained.ndim == 4 and trained.numel() >= LARGE:
+            step = trained.abs().amax(dim=(1, 2, 3), keepdim=True) / 254
+        assert torch.all((found - trained).abs() <= 1.001 * step + 2**-25)
+    assert exported.mixed_with(exported, 0.5).fingerprint == exported.fingerprint
+    exported.save(small, compact=True)
+    assert DescriptorModel.load(small, "cpu").fingerprint == exported.fingerprint
+
+    stored = {name: values for name, values in load_file(small).items() if ".scale" not in name}
+    save_file(stored, small, {"dense_desc_ros": exported.config.to_json()})
+    with pytest.raises(WeightsError, match="does not fit its own description.*scale"):
+        DescriptorModel.load(small)
 
     refused = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "weights.pt")])
     assert "must end in .onnx or .safetensors" in str(refused.exception)
@@ -141,6 +156,28 @@ def test_weights_are_mixed_with_those_they_came_from(tmp_path):
         end.mixed_with(DescriptorModel(DescriptorNetwork(NetworkConfig()), device="cpu"), 0.5)
     with pytest.raises(InvalidInputError, match=r"share 1.5 is not in \[0, 1\]"):
         end.mixed_with(start, 1.5)
+
+
+def test_a_deeper_network_is_mixed_with_what_it_grew_from():
+    """The blocks that it has more of are left out of the other's share."""
+    shallow = DescriptorModel(DescriptorNetwork(NetworkConfig("resnet18", 8, 5)), device="cpu")
+    deep = DescriptorModel(DescriptorNetwork(NetworkConfig("resnet34", 8, 5)), device="cpu")
+    image = picture(64, 96)
+    expected = shallow.describe(image).features
+    torch.testing.assert_close(deep.mixed_with(shallow, 1.0).describe(image).features, expected)
+    between = dict(deep.mixed_with(shallow, 0.25).network.named_parameters())
+    for name, own in deep.network.named_parameters():
+        if name.startswith("stages.0.2."):
+            share = 0.75 if ".bn2." in name else 1.0
+            torch.testing.assert_close(between[name], share * own)
+        elif "stages.0" in name:
+            other = shallow.network.get_parameter(name)
+            torch.testing.assert_close(between[name], 0.75 * own + 0.25 * other)
+    for other in ("resnet34", "resnet50"):
+        with pytest.raises(InvalidInputError, match="networks of one kind"):
+            shallow.mixed_with(
+                DescriptorModel(DescriptorNetwork(NetworkConfig(other, 8, 5)), device="cpu"), 0.5
+            )
 
 
 def test_an_odd_size_matches_the_same_place_as_its_padded_picture(tiny_model):

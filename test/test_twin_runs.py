@@ -11,6 +11,7 @@ import pytest
 import safetensors
 import torch
 from posed_scene import Spheres
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
@@ -158,3 +159,20 @@ def test_statistics_are_left_as_they_were_where_they_are_fixed(data, tmp_path):
     own = {"projection.1.running_mean", "projection.1.running_var"}
     assert changed & statistics == own
     assert {"stem.0.weight", "stem.1.weight", "projection.0.weight"} <= changed
+
+
+def test_a_deeper_network_starts_as_the_one_it_grows_from(data, tmp_path):
+    start = train(small_run(data, 2), tmp_path / "start", workers=0, device="cpu")
+    config = small_run(data, 1)
+    config = replace(
+        config,
+        network=replace(config.network, backbone="resnet34"),
+        initial_weights=str(start),
+        optimisation=replace(config.optimisation, learning_rate=1e-9),
+    )
+    grown = load_file(train(config, tmp_path / "grown", workers=0, device="cpu"))
+    for name, values in load_file(start).items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(grown[name], values, atol=1e-6, rtol=0)
+    for block in ("0.2", "1.2", "1.3", "2.2", "2.5", "3.2"):
+        assert grown[f"stages.{block}.bn2.weight"].abs().max() < 1e-6

@@ -27,7 +27,10 @@ def export(
     ] = None,
     mixed_with: Annotated[
         Path | None,
-        typer.Option(help="Take weights between those and these, of a network of the same kind."),
+        typer.Option(
+            help="Take weights between those and these, of a network of the same kind or of a "
+            "shallower ResNet."
+        ),
     ] = None,
     share: Annotated[
         float, typer.Option(help="How much of --mixed-with, between 0 and 1.", min=0, max=1)
@@ -45,8 +48,9 @@ def export(
     and it takes images of any size. Needs onnx and onnxscript to write, onnx and onnxruntime to
     run. It takes up to a minute.
 
-    As .safetensors it has its parameters in bfloat16, which halves the file. References are to be
-    made anew with it, and so they are with another number of turns and with --smoothed.
+    As .safetensors it takes a third of the space: large convolutions in eight bits, what is left in
+    float16. References are to be made anew with it, and so they are with another number of turns
+    and with --smoothed.
 
     --mixed-with is for what a training started from: such weights often keep what the training
     forgot, and most of what it gained.

@@ -20,7 +20,7 @@ MOST_CELLS, OCTAVES = 12, 5  # of what mottles the leaves
 STRIPED = 0.25  # share of leaves; the others are mottled
 FINER = 2  # times; drawn so much smaller, as sharper edges than the objects' would tell these apart
 SHARP = 0.5  # share of pictures that are in focus
-MOST_BLUR = 0.015  # of the others; σ as a share of the longer side
+MOST_BLUR = 0.06  # of the others; σ as a share of the longer side, small ones more often
 
 
 def draw_leaves(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -62,7 +62,7 @@ def draw_leaves(count: int, size: tuple[int, int], generator: torch.Generator) -
     )
     high = low + uniform(0, 90, 1, 1) * normal(1, LEAVES) + uniform(0, 25, 1, 1) * normal(3, LEAVES)
     drawn = at_top(low).lerp(at_top(high), weight).clamp_(0, 255)
-    sigmas = uniform(0, MOST_BLUR) * longer * (uniform(0, 1) >= SHARP)
+    sigmas = MOST_BLUR * uniform(0, 1) ** 2 * longer * (uniform(0, 1) >= SHARP)
     finer = functional.interpolate(
         blur(drawn, sigmas), scale_factor=FINER, mode="bilinear", align_corners=False
     )

@@ -17,7 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from dense_desc_ros.backbones import TIMM
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError, WeightsError
-from dense_desc_ros.network import DescriptorNetwork
+from dense_desc_ros.network import DescriptorNetwork, take_over
 from dense_desc_ros.training.config import TrainingConfig
 from dense_desc_ros.training.data import TrainingData, epoch_steps, on_device
 from dense_desc_ros.training.divergence import EndsDiverged
@@ -83,6 +83,7 @@ def train(
         max_steps=config.optimisation.steps,
         max_time=timedelta(minutes=max_minutes) if max_minutes else None,
         gradient_clip_val=1.0,
+        benchmark=True,  # every step has pictures of one size
         logger=TensorBoardLogger(out, name="tensorboard", version=""),
         callbacks=[EndsDiverged(), pictures, *_checkpoints(config, out), DataClock(), bar],
         reload_dataloaders_every_n_epochs=1,
@@ -160,10 +161,8 @@ def _make_network(config: TrainingConfig, checkpoint: Path | None) -> Descriptor
 def _start_from(network: DescriptorNetwork, weights: Path) -> None:
     """Take over what an earlier training found, as far as it fits."""
     found = DescriptorModel.load(weights, device="cpu").network.state_dict()
-    own = network.state_dict()
-    fitting = {k: v for k, v in found.items() if k in own and own[k].shape == v.shape}
-    network.load_state_dict(fitting, strict=False)
-    new = sorted({key.split(".")[0] for key in own.keys() - fitting.keys()})
+    fitting = take_over(network, found)
+    new = sorted({key.split(".")[0] for key in network.state_dict().keys() - fitting})
     log.info("starting from %s%s", weights, f"; from scratch: {', '.join(new)}" if new else "")
 
 
