@@ -161,7 +161,7 @@ def test_statistics_are_left_as_they_were_where_they_are_fixed(data, tmp_path):
     assert {"stem.0.weight", "stem.1.weight", "projection.0.weight"} <= changed
 
 
-def test_a_deeper_network_starts_as_the_one_it_grows_from(data, tmp_path):
+def test_a_deeper_network_starts_as_the_one_it_grows_from(data, tmp_path, caplog):
     start = train(small_run(data, 2), tmp_path / "start", workers=0, device="cpu")
     config = small_run(data, 1)
     config = replace(
@@ -170,7 +170,9 @@ def test_a_deeper_network_starts_as_the_one_it_grows_from(data, tmp_path):
         initial_weights=str(start),
         optimisation=replace(config.optimisation, learning_rate=1e-9),
     )
-    grown = load_file(train(config, tmp_path / "grown", workers=0, device="cpu"))
+    with caplog.at_level("INFO"):
+        grown = load_file(train(config, tmp_path / "grown", workers=0, device="cpu"))
+    assert "; from scratch: stages.0.2, stages.1.2, stages.1.3, stages.2.2, " in caplog.text
     for name, values in load_file(start).items():
         if "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(grown[name], values, atol=1e-6, rtol=0)

@@ -162,7 +162,9 @@ def _start_from(network: DescriptorNetwork, weights: Path) -> None:
     """Take over what an earlier training found, as far as it fits."""
     found = DescriptorModel.load(weights, device="cpu").network.state_dict()
     fitting = take_over(network, found)
-    new = sorted({key.split(".")[0] for key in network.state_dict().keys() - fitting})
+    missing = network.state_dict().keys() - fitting
+    paths = [key.split(".") for key in missing]
+    new = sorted({".".join(path[: 3 if path[0] == "stages" else 1]) for path in paths})
     log.info("starting from %s%s", weights, f"; from scratch: {', '.join(new)}" if new else "")
 
 
