@@ -289,7 +289,8 @@ def _read_safetensors(
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            stored = {name: file.get_tensor(name) for name in names}
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"cannot read weights {path}: {error}") from error
 

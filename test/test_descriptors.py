@@ -126,10 +126,13 @@ def test_weights_for_use_are_a_third_as_large_and_nearly_the_same(tmp_path):
     exported.save(small, compact=True)
     assert DescriptorModel.load(small, "cpu").fingerprint == exported.fingerprint
 
-    stored = {name: values for name, values in load_file(small).items() if ".scale" not in name}
-    save_file(stored, small, {"dense_desc_ros": exported.config.to_json()})
-    with pytest.raises(WeightsError, match="does not fit its own description.*scale"):
-        DescriptorModel.load(small)
+    stored = load_file(small)
+    scales = next(name for name in stored if name.endswith(".scale"))
+    for wrong, reason in (({}, scales), ({scales: torch.ones(9, 1, 1, 1, 1)}, "shape")):
+        without = {name: values for name, values in stored.items() if name != scales}
+        save_file(without | wrong, small, {"dense_desc_ros": exported.config.to_json()})
+        with pytest.raises(WeightsError, match=f"does not fit its own description.*{reason}"):
+            DescriptorModel.load(small)
 
     refused = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "weights.pt")])
     assert "must end in .onnx or .safetensors" in str(refused.exception)
