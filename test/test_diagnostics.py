@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -121,8 +122,9 @@ def test_it_warns_of_what_is_beyond_a_limit_and_not_before(node: ManagedNode) ->
         node.client.wait(lambda: warns(node, "5 % of the grasps come"), "a warning")
 
     def with_too_many_frames() -> bool:
-        for _ in range(5):
-            node.client.publish(frame_messages(scene()))
+        with suppress(RuntimeError):  # the transport may refuse some of so many: asked again
+            for _ in range(5):
+                node.client.publish(frame_messages(scene()))
         return warns(node, "were dropped for newer ones")
 
     with node.having("warn_dropped", 0.1):
