@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import default_collate
 
-from dense_desc_ros.data.posed import open_posed_frames
+from dense_desc_ros.data.posed_formats import open_posed_frames
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.evaluation.allocations import AllocationTracker
 from dense_desc_ros.evaluation.benchmark_memory import benchmark_memory, tracked_peak

@@ -21,7 +21,8 @@ from dense_desc_ros.data.bop_models import add_model_info, model_info, write_mod
 from dense_desc_ros.data.bop_writer import Annotation, BopWriter, SceneWriter
 from dense_desc_ros.data.mesh import Mesh
 from dense_desc_ros.data.objects import make_object
-from dense_desc_ros.data.posed import NO_OBJECT, PosedFrame, open_posed_frames
+from dense_desc_ros.data.posed import NO_OBJECT, PosedFrame
+from dense_desc_ros.data.posed_formats import open_posed_frames
 from dense_desc_ros.errors import DataError
 
 CAMERA = PinholeCamera(70.25, 71.5, 31.75, 23.5, 64, 48)

@@ -13,7 +13,7 @@ from dense_desc_ros.data.generate import generate
 from dense_desc_ros.data.generate_scene import GenerateConfig
 from dense_desc_ros.data.mesh import write_obj
 from dense_desc_ros.data.objects import make_object
-from dense_desc_ros.data.posed import open_posed_frames
+from dense_desc_ros.data.posed_formats import open_posed_frames
 from dense_desc_ros.data.rendering.cycles import CyclesConfig
 from dense_desc_ros.data.rendering.mujoco_renderer import FINER, MujocoRenderer
 from dense_desc_ros.data.rendering.raycast import RayCaster

@@ -13,7 +13,7 @@ from posed_scene import CAMERA, look_at, sphere
 
 from dense_desc_ros.data.correspondences import by_geometry
 from dense_desc_ros.data.images import write_image
-from dense_desc_ros.data.posed import open_posed_frames
+from dense_desc_ros.data.posed_formats import open_posed_frames
 from dense_desc_ros.errors import DataError
 
 RADIUS = 0.1

@@ -23,7 +23,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure matches against the truth: PCK, its AUC, pixel errors; and a page of examples."""
-    from dense_desc_ros.data.posed import open_posed_frames
+    from dense_desc_ros.data.posed_formats import open_posed_frames
     from dense_desc_ros.descriptors import DescriptorModel
     from dense_desc_ros.evaluation.benchmark_accuracy import describe_training
     from dense_desc_ros.evaluation.evaluate import evaluate as run

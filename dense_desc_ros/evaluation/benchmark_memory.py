@@ -24,7 +24,8 @@ from rich.progress import track
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.utils.data import default_collate
 
-from dense_desc_ros.data.posed import PosedFrames, open_posed_frames
+from dense_desc_ros.data.posed import PosedFrames
+from dense_desc_ros.data.posed_formats import open_posed_frames
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.evaluation.allocations import AllocationTracker
 from dense_desc_ros.evaluation.training_step import run_step, write_board

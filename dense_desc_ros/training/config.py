@@ -53,7 +53,7 @@ class TwinsConfig:
     """Twin views of objects with known poses.
 
     Attributes:
-        path: data set, BOP or nerfstudio (see `data.posed.open_posed_frames`).
+        path: data set, BOP or nerfstudio (see `data.posed_formats`).
         crop: (height, width) of a view, pixels; multiples of 32 times network.input_stride.
         scale: pixels of a view to a pixel of the data set's pictures.
         other_instances: share of pairs that show two instances; their correspondences come from

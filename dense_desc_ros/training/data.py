@@ -11,7 +11,8 @@ from torch.utils.data.distributed import DistributedSampler
 
 from dense_desc_ros.data.frame_tensors import FrameTensors
 from dense_desc_ros.data.images import find_images
-from dense_desc_ros.data.posed import PosedFrames, open_posed_frames
+from dense_desc_ros.data.posed import PosedFrames
+from dense_desc_ros.data.posed_formats import open_posed_frames
 from dense_desc_ros.training.config import TrainingConfig
 from dense_desc_ros.training.pair_plans import PairPlans
 from dense_desc_ros.training.pairs import AugmentedPairs

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from dense_desc_ros.data.posed import open_posed_frames
+from dense_desc_ros.data.posed_formats import open_posed_frames
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.evaluation.allocations import AllocationTracker
 from dense_desc_ros.evaluation.evaluate import evaluate, summarize

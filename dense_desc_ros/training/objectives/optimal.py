@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.configuration import require_positive
-from dense_desc_ros.data.posed import open_posed_frames
+from dense_desc_ros.data.posed_formats import open_posed_frames
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.network import DescriptorNetwork
 from dense_desc_ros.training.objectives import Batch
