@@ -26,14 +26,15 @@ LEAST_CONTRAST = 0.05  # between `own` and `rest`: what is everywhere alike has 
 class Level(NamedTuple):
     """How much speaks for a reference in the picture it was registered in.
 
-    `own` where it is, and `rest`, the most that speaks for it anywhere else in that picture.
+    `own` where it is; and `rest`, the most that speaks for it elsewhere: in the rest of that picture,
+    or, by the method registered, mostly in pictures as they usually are.
     """
 
     rest: float
     own: float
 
     def score(self, evidence: float) -> float:
-        """1 for what the reference itself reaches, 0 for what the rest of its picture does."""
+        """1 for what the reference itself reaches, 0 for what the rest does."""
         return (evidence - self.rest) / max(self.own - self.rest, LEAST_CONTRAST)
 
 

@@ -69,7 +69,7 @@ def test_a_reference_knows_its_point_its_surroundings_and_how_it_stands_out(pipe
     assert found.score == pytest.approx(1, abs=1e-6)
 
 
-def test_what_else_is_alike_raises_the_rest_but_another_of_the_kind_does_not_hide_it(pipeline):
+def test_what_else_is_alike_raises_the_rest_and_another_of_the_kind_does_not_hide_it(pipeline):
     """A second stone in the picture tells nothing: it is as like as the first."""
     alone = look([pose(-0.08, 0, 0.4, (0.3, 0.2, 0.1))])
     two = look([pose(-0.08, 0, 0.4, (0.3, 0.2, 0.1)), pose(0.08, 0, 0.4, (0.3, 0.2, 0.1))])
@@ -77,8 +77,10 @@ def test_what_else_is_alike_raises_the_rest_but_another_of_the_kind_does_not_hid
         pipeline.register(v.frame, "a", (86, 115), descriptors=v.descriptors).reference.levels
         for v in (alone, two)
     ]
-    assert levels[0]["registered"].rest < 0.3
-    assert levels[1]["registered"].rest == pytest.approx(0.9 * levels[1]["registered"].own)
+    # Three quarters of it are what is usual, 0.15, and the other stone reaches what the first does.
+    shares = [level["registered"].rest / level["registered"].own for level in levels]
+    assert 0.75 * 0.15 <= shares[0] < 0.2
+    assert shares[1] == pytest.approx(0.75 * 0.15 + 0.25, rel=0.1)
     assert levels[1]["straight"].rest == pytest.approx(0.9)
     assert levels[1]["registered"].own == pytest.approx(levels[0]["registered"].own, abs=0.02)
     result = pipeline.find(two.frame, two.descriptors)

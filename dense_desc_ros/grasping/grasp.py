@@ -20,8 +20,8 @@ class PointPose:
         T_camera_point: (4, 4) the frame of the point (see `straight.point_frame`) in the camera's.
         pixel: (2,) as (u, v), of the point.
         method: one of METHODS, by which it was found.
-        score: 1 what the reference reaches in the picture it was registered in, 0 what the rest of
-            that picture reaches.
+        score: 1 what the reference reaches in the picture it was registered in, 0 what other things
+            reach, see `references.Level`.
         inliers: how many points agree on the pose; 1 for a point alone.
         spread_px: root mean square of the distances of these from where the pose puts them, pixels.
         spread: the same in space, metres.

@@ -26,6 +26,8 @@ FARTHEST_GRASP = 0.3  # m from the point; what is taught further away is a mista
 SAME_SIZE = (1.0, 1.0)
 POSES_TRIED = 5  # of a stored reference in a further view: the first may be a likeness
 SAME_POINT, SAME_NORMAL = 0.03, 0.7  # m, and a cosine, by which a pose may differ from the click
+USUAL_REST = 0.15  # of `own`, by the method registered: what the rest of pictures reaches
+RELIED = 0.25  # how much the rest of the picture of a registration counts beside that
 MOST_REST = 0.9  # of `own`: more is another object of the kind in the picture, and tells nothing
 
 
@@ -172,12 +174,12 @@ def _levels(
     levels = {"straight": _level(float(rest_descriptors.match(views).scores.max()), 1.0)}
     pictures = (rest_frame, rest_descriptors), (frame, descriptors)
     if len(reference.support):
-        levels["registered"] = _level(
-            *(
-                find_registered(*picture, [reference], 1, SAME_SIZE)[0][0].score
-                for picture in pictures
-            )
+        rest, own = (
+            find_registered(*picture, [reference], 1, SAME_SIZE)[0][0].score for picture in pictures
         )
+        # One picture is little to tell by: by its rest alone absence is told less surely than by
+        # what is usual.
+        levels["registered"] = _level(RELIED * rest + (1 - RELIED) * USUAL_REST * own, own)
     if reference.keypoints.isfinite().any():
         levels["aligned"] = _level(
             *(

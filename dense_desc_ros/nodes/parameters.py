@@ -78,8 +78,8 @@ class NodeParameters:
     )
     min_score: float = _parameter(
         PipelineSettings.min_score,
-        "What scores lower gives no grasp. 1: as in the picture of the registration; 0: as the "
-        "rest of that picture.",
+        "What scores lower gives no grasp. 1: as in the picture of the registration; 0: as "
+        "other things.",
         (-100.0, 1.0),
     )
     max_instances: int = _parameter(
