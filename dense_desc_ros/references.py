@@ -26,8 +26,8 @@ LEAST_CONTRAST = 0.05  # between `own` and `rest`: what is everywhere alike has 
 class Level(NamedTuple):
     """How much speaks for a reference in the picture it was registered in.
 
-    `own` where it is; and `rest`, the most that speaks for it elsewhere: in the rest of that picture,
-    or, by the method registered, mostly in pictures as they usually are.
+    `own` where it is; and `rest`, the most that speaks for it elsewhere: in the rest of that
+    picture or, by the method registered, mostly in pictures as they usually are.
     """
 
     rest: float
