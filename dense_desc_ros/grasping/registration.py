@@ -26,7 +26,7 @@ FARTHEST_GRASP = 0.3  # m from the point; what is taught further away is a mista
 SAME_SIZE = (1.0, 1.0)
 POSES_TRIED = 5  # of a stored reference in a further view: the first may be a likeness
 SAME_POINT, SAME_NORMAL = 0.03, 0.7  # m, and a cosine, by which a pose may differ from the click
-USUAL_REST = 0.15  # of `own`, by the method registered: what the rest of pictures reaches
+USUAL_REST = 0.15  # of `own`, by the method registered: what the rest of pictures of caps reaches
 RELIED = 0.25  # how much the rest of the picture of a registration counts beside that
 MOST_REST = 0.9  # of `own`: more is another object of the kind in the picture, and tells nothing
 
