@@ -108,9 +108,8 @@ def test_cleanup_gives_everything_back(weights: Path, tmp_path: Path) -> None:
             assert not node.listens()
             left.append(node.resident())
             assert held - left[-1] > 0.8 * weights.stat().st_size
-        assert (
-            left[2] < left[1] + 10_000_000
-        )  # the first round also fills what is kept for messages
+        # The first round also fills what is kept for messages; a network that stayed would be more.
+        assert left[2] < left[1] + 0.5 * weights.stat().st_size
 
         assert node.set_parameter("weights", str(tmp_path / "other.safetensors")).successful
         node.bring_to("inactive")

@@ -103,7 +103,10 @@ def _settled(client: DescriptorClient) -> dict[str, str]:
     quiet = time.monotonic() + QUIET
 
     def settled() -> bool:
-        paired, *done = (int(client.values()[k]) for k in ("paired", "dropped", "processed"))
+        values = client.values()
+        if "paired" not in values:  # its first grasps may be here before it tells of frames
+            return False
+        paired, *done = (int(values[k]) for k in ("paired", "dropped", "processed"))
         return time.monotonic() > quiet and paired == sum(done)
 
     client.wait(settled, "its last answers", TIMEOUT)
