@@ -98,7 +98,7 @@ def test_cleanup_gives_everything_back(weights: Path, tmp_path: Path) -> None:
     other.save(tmp_path / "other.safetensors")
     with managed_node(tmp_path, weights=weights) as node:
         left = []
-        for _ in range(3):
+        for _ in range(6):
             node.bring_to("active")
             node.client.grasps_in(scene())
             node.client.wait(lambda: node.offers() >= OFFERS, "all offers")
@@ -108,8 +108,8 @@ def test_cleanup_gives_everything_back(weights: Path, tmp_path: Path) -> None:
             assert not node.listens()
             left.append(node.resident())
             assert held - left[-1] > 0.8 * weights.stat().st_size
-        # The first round also fills what is kept for messages; a network that stayed would be more.
-        assert left[2] < left[1] + 0.5 * weights.stat().st_size
+        # The first rounds also fill what is kept for messages, and what allocators keep.
+        assert left[5] < left[2] + 10_000_000
 
         assert node.set_parameter("weights", str(tmp_path / "other.safetensors")).successful
         node.bring_to("inactive")
