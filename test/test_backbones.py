@@ -57,7 +57,7 @@ def test_resnet50_is_a_backbone_like_the_others(stride, tmp_path):
     described = model.describe(picture())
     assert described.features.shape == (96 // stride, 128 // stride, 5)
     model.save(tmp_path / "weights.safetensors")
-    loaded = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu")
+    loaded = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu", "float32")
     assert loaded.fingerprint == model.fingerprint
     torch.testing.assert_close(loaded.describe(picture()).features, described.features)
 
@@ -109,7 +109,7 @@ def test_models_of_timm_describe_pictures_of_any_size(name, timm, tmp_path):
         at = found.sample([(width / 2, height / 2)])
         np.testing.assert_allclose(found.match(at).pixels[0], (width / 2, height / 2), atol=2)
     model.save(tmp_path / "weights.safetensors")
-    loaded = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu")
+    loaded = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu", "float32")
     assert loaded.fingerprint == model.fingerprint
     torch.testing.assert_close(
         loaded.describe(picture()).features, model.describe(picture()).features

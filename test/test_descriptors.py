@@ -36,7 +36,8 @@ def test_an_input_stride_is_a_picture_averaged_before(tmp_path):
     DescriptorModel(coarse, device="cpu").save(tmp_path / "weights.safetensors")
     small = picture(64, 96)
     large = small.repeat(2, axis=0).repeat(2, axis=1)
-    found = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu").describe(large)
+    loaded = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu", "float32")
+    found = loaded.describe(large)
     expected = DescriptorModel(network, device="cpu").describe(small)
     torch.testing.assert_close(found.features, expected.features)
     # Pixel centres: the middle of 2 x 2 pixels is the one they were averaged to.
@@ -68,7 +69,7 @@ def test_descriptors_averaged_over_turns_do_not_depend_on_them(turns, learned_sc
     )
     with pytest.raises(InvalidInputError, match=r"turns 4.0 is not 1, 2 or 4"):
         replace(config, turns=4.0)
-    # So it is in training, where every turn is normalised by its own statistics.
+    # So it is in training, where two turns at a time are normalised by their own statistics.
     images = torch.rand(2, 3, 64, 64)
     features = network.train()(images)
     for turn in range(0, 4, 4 // turns):
@@ -108,7 +109,7 @@ def test_weights_for_use_are_a_third_as_large_and_nearly_the_same(tmp_path):
     command += ["--smoothed"]
     small = tmp_path / "small.safetensors"
     told = CliRunner().invoke(app, [*command, "--out", str(small), "--json"])
-    exported = DescriptorModel.load(small, "cpu")
+    exported = DescriptorModel.load(small, "cpu", "float32")
     assert json.loads(told.stdout)["fingerprint"] == exported.fingerprint
     assert small.stat().st_size < 0.3 * (tmp_path / "trained.safetensors").stat().st_size
     assert exported.config.network == replace(model.config.network, turns=2, smoothed=True)
@@ -196,7 +197,7 @@ def test_an_odd_size_matches_the_same_place_as_its_padded_picture(tiny_model):
 
 def test_saved_and_loaded_it_is_the_same_model(tiny_model, tmp_path):
     tiny_model.save(tmp_path / "weights.safetensors")
-    loaded = DescriptorModel.load(tmp_path / "weights.safetensors")
+    loaded = DescriptorModel.load(tmp_path / "weights.safetensors", precision="float32")
     assert loaded.config == tiny_model.config
     assert loaded.fingerprint == tiny_model.fingerprint
     torch.testing.assert_close(

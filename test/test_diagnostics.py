@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from local_scene import DEPTH, HEIGHT, WIDTH, local_model, scene
 from managed_node import ManagedNode, managed_node
 
+from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.nodes.client import frame_messages
 from dense_desc_ros.nodes.health import FrameTimes, Health
 from dense_desc_ros.nodes.rates import Counts, Rates
@@ -104,6 +105,8 @@ def test_the_running_node_tells_what_it_is_asked_for(node: ManagedNode) -> None:
     assert values["weights"].endswith("weights.safetensors")
     assert len(values["weights_fingerprint"]) == 64
     assert (values["device"], values["threads"]) == ("cpu", "1")
+    model = DescriptorModel.load(values["weights"], "cpu")
+    assert values["precision"] == model.precision  # of what this processor computes in
 
 
 def test_it_warns_of_what_is_beyond_a_limit_and_not_before(node: ManagedNode) -> None:

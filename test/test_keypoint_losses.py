@@ -147,7 +147,8 @@ def test_a_model_with_heads_finds_keypoints_after_saving(tmp_path):
     model = DescriptorModel(DescriptorNetwork(config), device="cpu")
     model.save(tmp_path / "weights.safetensors", {"training": "{}"})
     image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    found = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu").keypoints(image, CAMERA)
+    saved = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu", "float32")
+    found = saved.keypoints(image, CAMERA)
     assert found.pixels.shape == (5, 2) and found.depths.shape == found.variances.shape == (5,)
     for mine, loaded in zip(model.keypoints(image, CAMERA), found, strict=True):
         torch.testing.assert_close(mine, loaded)

@@ -101,8 +101,9 @@ def untimed(out: Path) -> list[dict[str, Any]]:
 
 
 def test_the_answers_are_those_of_the_pipeline(
-    files: Path, finished: tuple[Path, Any], model: DescriptorModel, tmp_path: Path
+    files: Path, finished: tuple[Path, Any], tmp_path: Path
 ) -> None:
+    model = DescriptorModel.load(files / "weights.safetensors", "cpu")
     pipeline = GraspPipeline(model, ReferenceStore(tmp_path, model.fingerprint))
     pipeline.register(RECORDED[0], "here", POINT)
     pipeline.register(RECORDED[1], "there", OTHER)

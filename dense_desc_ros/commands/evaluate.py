@@ -30,7 +30,7 @@ def evaluate(
     from dense_desc_ros.evaluation.evaluate import summarize
     from dense_desc_ros.evaluation.report import write_report
 
-    model = DescriptorModel.load(weights, device)
+    model = DescriptorModel.load(weights, device, "float32")  # the same figures everywhere
     frames = open_posed_frames(data)
     evaluation = run(model, frames, split, seeds, pairs)
     figures = {

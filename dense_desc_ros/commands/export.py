@@ -66,14 +66,14 @@ def export(
         made_picture,
     )
 
-    model = DescriptorModel.load(weights, "cpu")
+    model = DescriptorModel.load(weights, "cpu", "float32")
     if mixed_with is not None:
-        model = model.mixed_with(DescriptorModel.load(mixed_with, "cpu"), share)
+        model = model.mixed_with(DescriptorModel.load(mixed_with, "cpu", "float32"), share)
     model = model.used_with(turns, smoothed)
     images = [read_image(path) for path in picture] if picture else [made_picture()]
     with Console(stderr=True).status("exporting"):
         export_model(model, out)
-        exported = DescriptorModel.load(out, "cpu")
+        exported = DescriptorModel.load(out, "cpu", "float32")
         difference = largest_difference(model, exported, images, TOLERANCES[out.suffix])
     result = {
         "file": str(out),

@@ -42,7 +42,7 @@ def benchmark_forward(
         `preprocessing_ms`, from pixels to the network's input.
     """
     if weights:
-        model = DescriptorModel.load(weights, "cpu")
+        model = DescriptorModel.load(weights, "cpu", "float32")
     else:
         network = DescriptorNetwork(NetworkConfig(backbone, output_stride))
         model = DescriptorModel(network, device="cpu")

@@ -155,6 +155,7 @@ def _description(parameters: NodeParameters, model: DescriptorModel) -> dict[str
     """What diagnostics say of the model."""
     return {
         "device": str(model.device),
+        "precision": model.precision,
         "threads": str(torch.get_num_threads()),
         "weights": parameters.weights,
         "weights_fingerprint": model.fingerprint,

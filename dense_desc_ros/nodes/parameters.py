@@ -66,8 +66,9 @@ class NodeParameters:
         Settable.UNCONFIGURED,
     )
     precision: str = _parameter(
-        "float32",
-        "Of the network on a GPU: float32, or bfloat16 or float16, which take less time there.",
+        "auto",
+        "Of the network: float32, bfloat16, float16 (which take less time on a GPU), or auto: "
+        "bfloat16 on a processor that computes in it, else float32.",
         settable=Settable.UNCONFIGURED,
     )
     method: str = _parameter(

@@ -30,7 +30,7 @@ def measure_accuracy(weights: Path, data: Path, pairs: int, device: str) -> dict
         `splits`, by name what `evaluate.summarize` gives; `turned`, the AUC of the same weights in
         TURNS quarter turns and smoothed (see `NetworkConfig`), by name of those of TURNED.
     """
-    model = DescriptorModel.load(weights, device)
+    model = DescriptorModel.load(weights, device, "float32")
     turned = model.used_with(turns=TURNS, smoothed=True)
     return {
         "splits": {split: _measure_split(model, data, split, pairs) for split in DATA_OF_SPLIT},
@@ -52,7 +52,7 @@ def measure_costs(config: TrainingConfig, weights: Path, data: Path, device: str
         steps; `peak_bytes` of a step, see `allocations`, on a GPU as CUDA counts them; and
         `match_ms`, median time to describe a picture and match 16 points in it.
     """
-    model = DescriptorModel.load(weights, device)
+    model = DescriptorModel.load(weights, device, "float32")
     step_s, peak = _measure_step(config, model.device)
     return {
         "step_s": step_s,
