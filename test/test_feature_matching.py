@@ -80,6 +80,18 @@ def test_feature_similarity_is_that_of_the_features(seed):
     torch.testing.assert_close(l2.feature_similarity(wanted).flatten(1), expected)
 
 
+def test_feature_similarity_is_quick_and_other_products_are_exact_as_before():
+    exact, wanted = random_map(60, 80), torch.randn(100, 6)
+    quick = DescriptorMap(exact.features.float(), STRIDE, 60 * STRIDE, 80 * STRIDE)
+    expected = exact.feature_similarity(wanted.double())
+    found = quick.feature_similarity(wanted).double()
+    torch.testing.assert_close(found, expected, rtol=0, atol=2**-7)  # two factors in bfloat16
+    assert torch.get_float32_matmul_precision() == "highest"
+    with pytest.raises(InvalidInputError):
+        quick.feature_similarity(torch.zeros(1, 5))
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 @given(
     top=st.floats(0.2, 1),
     u=st.floats(2.5, 6.5),
