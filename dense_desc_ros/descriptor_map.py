@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from dense_desc_ros.matching import Matches
 
 FAR_OFF = 100.0  # of each number of a descriptor: exp(-distance²) to any real one is 0
 METRICS = ("cosine", "l2")
+SETTING = Lock()  # of the precision of products, which is the process's
 
 
 @contextmanager
@@ -25,12 +27,13 @@ def _quick_products() -> Iterator[None]:
     Where it does not, PyTorch takes oneDNN for them all the same instead of MKL, which is twice as
     fast on AMD's processors.
     """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    with SETTING:  # or one of two threads might put back what the other one has set
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 class DescriptorMap:
