@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.backends import mkldnn
 from torch.nn import functional
 
 from dense_desc_ros import matching
@@ -28,12 +29,13 @@ def _quick_products() -> Iterator[None]:
     fast on AMD's processors.
     """
     with SETTING:  # or one of two threads might put back what the other one has set
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("medium")
+        products = mkldnn.matmul  # type: ignore[attr-defined]  # stubs do not know it
+        before = products.fp32_precision
+        products.fp32_precision = "bf16"
         try:
             yield
         finally:
-            torch.set_float32_matmul_precision(before)
+            products.fp32_precision = before
 
 
 class DescriptorMap:

@@ -84,9 +84,10 @@ def test_feature_similarity_is_quick_and_other_products_are_exact_as_before():
     exact, wanted = random_map(60, 80), torch.randn(100, 6)
     quick = DescriptorMap(exact.features.float(), STRIDE, 60 * STRIDE, 80 * STRIDE)
     expected = exact.feature_similarity(wanted.double())
+    before = torch.backends.mkldnn.matmul.fp32_precision
     found = quick.feature_similarity(wanted).double()
     torch.testing.assert_close(found, expected, rtol=0, atol=2**-7)  # two factors in bfloat16
-    assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
 @given(
