@@ -250,3 +250,34 @@ def test_what_is_no_image_is_refused(tiny_model, image):
 def test_an_unknown_device_is_refused(tiny_model):
     with pytest.raises(InvalidInputError, match="unknown device"):
         DescriptorModel(tiny_model.network, device="abacus")
+
+
+def test_half_precision_gives_float32_that_is_close(tiny_model):
+    half = DescriptorModel(tiny_model.network, device="cpu", precision="bfloat16")
+    expected, found = (m.describe(picture(64, 64)).features for m in (tiny_model, half))
+    assert found.dtype == torch.float32
+    difference = (found - expected).abs().max() / expected.abs().max()
+    assert 1e-6 < difference < 0.05
+    with pytest.raises(InvalidInputError, match="unknown precision 'int4': use auto, float32"):
+        DescriptorModel(tiny_model.network, precision="int4")
+
+
+@pytest.mark.parametrize(
+    ("able", "precision"),
+    [
+        ({"avx512_bf16": True, "avx2": True}, "bfloat16"),
+        ({"architecture": "aarch64", "bf16": True}, "bfloat16"),
+        ({"avx512_bf16": False, "avx2": True}, "float32"),
+    ],
+)
+def test_bfloat16_is_chosen_where_the_processor_computes_in_it(
+    able, precision, tiny_model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    tiny_model.save(tmp_path / "weights.safetensors")
+    loaded = DescriptorModel.load(tmp_path / "weights.safetensors", "cpu")
+    assert loaded.precision == loaded.used_with(turns=2).precision == precision
+    assert loaded.fingerprint == tiny_model.fingerprint  # so that references stay valid
+    asked = DescriptorModel(tiny_model.network, device="cpu", precision=precision)
+    image = picture(64, 64)
+    torch.testing.assert_close(loaded.describe(image).features, asked.describe(image).features)

@@ -139,32 +139,3 @@ def test_a_missing_library_is_named(file: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InvalidInputError, match="pip install onnxruntime"):
         DescriptorModel.load(file)
     assert onnx_network.import_library("onnx") is onnx
-
-
-def test_half_precision_gives_float32_that_is_close(model: DescriptorModel) -> None:
-    half = DescriptorModel(model.network, device="cpu", precision="bfloat16")
-    expected, found = (m.describe(made_picture()[:64, :64]).features for m in (model, half))
-    assert found.dtype == torch.float32
-    difference = (found - expected).abs().max() / expected.abs().max()
-    assert 1e-6 < difference < 0.05
-    with pytest.raises(InvalidInputError, match="unknown precision 'int4': use auto, float32"):
-        DescriptorModel(model.network, precision="int4")
-
-
-def test_bfloat16_is_chosen_where_the_processor_computes_in_it(
-    model: DescriptorModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "weights.safetensors"
-    model.save(path)
-    for able, precision in (
-        ({"avx512_bf16": True, "avx2": True}, "bfloat16"),
-        ({"architecture": "aarch64", "bf16": True}, "bfloat16"),
-        ({"avx512_bf16": False, "avx2": True}, "float32"),
-    ):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
-        loaded = DescriptorModel.load(path, "cpu")
-        assert loaded.precision == loaded.used_with(turns=2).precision == precision
-        assert loaded.fingerprint == model.fingerprint  # so that references stay valid
-        found = loaded.describe(made_picture()[:64, :64]).features
-        half = DescriptorModel(model.network, device="cpu", precision=precision)
-        torch.testing.assert_close(found, half.describe(made_picture()[:64, :64]).features)
