@@ -8,6 +8,7 @@ import statistics
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -34,7 +35,7 @@ def benchmark_node(
     frames: int = 100,
     network: NetworkConfig | None = None,
     size: tuple[int, int] = (480, 640),
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Measure the node on generated frames of one surface, with references that are all on it.
 
     Args:
@@ -51,7 +52,7 @@ def benchmark_node(
         total / forward - 1; `round_trip_ms` from this process and back to it; `memory_mb_start`
         and `memory_mb_end`, resident memory of the node after the warm-up and at the end;
         `grasps`, how many of the references gave one, on average; and `frames`, `references`,
-        `threads`.
+        `threads` and `precision` of the network.
 
     Raises:
         DenseDescError: unusable weights, or the node does not answer.
@@ -63,7 +64,7 @@ def benchmark_node(
 
 def _measure(
     client: DescriptorClient, references: int, frames: int, size: tuple[int, int]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     wall = Wall(size, margin=SCENES * STEP)
     scenes = [
         wall.frame(STEP * (number % 4), STEP * (number // 4), np.random.default_rng(number))
@@ -98,6 +99,7 @@ def _measure(
         "frames": frames,
         "references": references,
         "threads": int(end["threads"]),
+        "precision": end["precision"],
     }
 
 
