@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.backends import mkldnn
+from torch.backends.mkldnn import MkldnnModule
 from torch.nn import functional
 
 from dense_desc_ros import matching
@@ -18,24 +18,24 @@ from dense_desc_ros.matching import Matches
 
 FAR_OFF = 100.0  # of each number of a descriptor: exp(-distance²) to any real one is 0
 METRICS = ("cosine", "l2")
-SETTING = Lock()  # of the precision of products, which is the process's
+PRODUCTS = MkldnnModule.matmul  # how they are computed, in the whole process
+SETTING = Lock()  # of that
 
 
 @contextmanager
 def _quick_products() -> Iterator[None]:
     """Factors of products of matrices may be rounded to bfloat16 where that takes less time.
 
-    Where it does not, PyTorch takes oneDNN for them all the same instead of MKL, which is twice as
-    fast on AMD's processors.
+    Where it does not, PyTorch computes them by oneDNN all the same, not by MKL, which took more
+    than twice as long on an AMD EPYC.
     """
     with SETTING:  # or one of two threads might put back what the other one has set
-        products = mkldnn.matmul  # type: ignore[attr-defined]  # stubs do not know it
-        before = products.fp32_precision
-        products.fp32_precision = "bf16"
+        before = PRODUCTS.fp32_precision
+        PRODUCTS.fp32_precision = "bf16"
         try:
             yield
         finally:
-            products.fp32_precision = before
+            PRODUCTS.fp32_precision = before
 
 
 class DescriptorMap:

@@ -80,14 +80,23 @@ def test_feature_similarity_is_that_of_the_features(seed):
     torch.testing.assert_close(l2.feature_similarity(wanted).flatten(1), expected)
 
 
-def test_feature_similarity_is_quick_and_other_products_are_exact_as_before():
+@pytest.fixture(params=["none", "ieee", "tf32"])
+def products(request):
+    """How PyTorch multiplies matrices, as a program may have set it."""
+    products = torch.backends.mkldnn.matmul
+    before, products.fp32_precision = products.fp32_precision, request.param
+    yield products
+    products.fp32_precision = before
+
+
+def test_feature_similarity_is_quick_and_other_products_are_as_exact_as_before(products):
+    before = products.fp32_precision
     exact, wanted = random_map(60, 80), torch.randn(100, 6)
     quick = DescriptorMap(exact.features.float(), STRIDE, 60 * STRIDE, 80 * STRIDE)
     expected = exact.feature_similarity(wanted.double())
-    before = torch.backends.mkldnn.matmul.fp32_precision
     found = quick.feature_similarity(wanted).double()
     torch.testing.assert_close(found, expected, rtol=0, atol=2**-7)  # two factors in bfloat16
-    assert torch.backends.mkldnn.matmul.fp32_precision == before
+    assert products.fp32_precision == before
 
 
 @given(
