@@ -61,6 +61,18 @@ def test_a_point_behind_something_is_refused_and_so_is_one_out_of_the_picture(ne
         assert chosen(elsewhere) == Refusal("spot", 0.8, "the point is out of the picture")
 
 
+@pytest.mark.parametrize(("beyond", "seen"), [(4, True), (14, False)])
+def test_a_point_is_seen_if_its_surface_is_within_what_poses_are_off(beyond, seen):
+    """Something 20 cm before the table ends so many pixels beyond the point; 6 px are 1 cm."""
+    u = round(CAMERA.project(FOUND.T_camera_point[:3, 3])[0])
+    depth = EMPTY_TABLE.depth.copy()
+    depth[:, : u + beyond] -= 0.2
+    assert isinstance(chosen(frame=replace(EMPTY_TABLE, depth=depth)), Grasp) == seen
+    # The floor beside it, far below, is no sign that the point could be seen.
+    depth[:, u + beyond :] += 0.2
+    assert isinstance(chosen(frame=replace(EMPTY_TABLE, depth=depth)), Refusal)
+
+
 def test_grasps_out_of_the_workspace_are_refused_and_so_is_not_knowing():
     """The camera looks down from 1 m above; x of the base is the camera's -y."""
     T_base_camera = np.array([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, -1, 1], [0, 0, 0, 1]])

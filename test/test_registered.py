@@ -155,16 +155,18 @@ def test_half_of_an_object_is_enough(pipeline, T_object_point, side):
     v, u = np.mgrid[:240, :320]
     rows, columns = np.nonzero(view.mask == 0)
     middle_u, middle_v = np.median(columns), np.median(rows)
-    hide = {"left": u < middle_u, "right": u > middle_u, "top": v < middle_v}.get(
-        side,
-        v > middle_v + 6,  # than which the point is a little higher
-    )
+    hide = {
+        "left": u < middle_u,
+        "right": u > middle_u - 9,  # and 3 px more hide the point: 17 mm from what can be seen
+        "top": v < middle_v,
+        "bottom": v > middle_v + 6,  # than which the point is a little higher
+    }[side]
     view = hidden(view, hide)
     result = find(pipeline, view._replace(frame=as_measured(view.frame)))
     u, v = CAMERA.project((there @ T_object_point)[:3, 3]).round().astype(int)
     if hide[v, u]:  # the object is found all the same
         refused = refusal(result)
-        assert refused.reason.startswith("hidden") and refused.score > 0.75
+        assert refused.reason.startswith("hidden") and refused.score > 0.7
         return
     grasp = only(result)
     millimetres, degrees = difference(grasp.found.T_camera_point, there @ T_object_point)

@@ -14,6 +14,12 @@ from dense_desc_ros.references import Reference
 
 MOST = 96  # points of a surface that are told: what two views have
 HIDDEN = 0.03  # m; what is less before a point may be that point, on an object of another shape
+EXACT = 0.01  # m that poses may be off sideways: the point may be seen beside what hides it
+BESIDE = [
+    [share * EXACT * math.cos(angle), share * EXACT * math.sin(angle), 0.0]
+    for share in (0.5, 1.0)
+    for angle in np.linspace(0, 2 * math.pi, 8, endpoint=False)
+]
 
 
 def choose_grasps(
@@ -83,14 +89,21 @@ def _not_seen(surface: VisibleSurface, points: FloatArray) -> list[str]:
     can."""
     pixels = surface.camera.project(points)
     reasons = []
-    for pixel, nearer in zip(pixels, points[:, 2] - surface.depths(pixels), strict=True):
+    gaps = points[:, 2] - surface.depths(pixels)
+    for point, pixel, nearer in zip(points, pixels, gaps, strict=True):
         if not surface.camera.contains(pixel):  # nor does it contain NaN, behind the camera
             reasons.append("the point is out of the picture")
-        elif nearer > HIDDEN:  # False for NaN, where nothing is measured
+        elif nearer > HIDDEN and not _seen_beside(surface, point):  # False for NaN, not measured
             reasons.append(f"hidden: something is {1e3 * nearer:.0f} mm before the point")
         else:
             reasons.append("")
     return reasons
+
+
+def _seen_beside(surface: VisibleSurface, point: FloatArray) -> bool:
+    """Whether a surface about as far away as a point (3,) is seen within EXACT of it."""
+    depths = surface.depths(surface.camera.project(point + np.array(BESIDE)))
+    return bool((np.abs(depths - point[2]) <= HIDDEN).any())
 
 
 def _outside(workspace: Sequence[float], pose: FloatArray, T_base_camera: FloatArray | None) -> str:
