@@ -13,8 +13,8 @@ from dense_desc_ros.grasping.alignment import Alignments, Flags, align
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
 
 TOLERANCE, TOLERANCE_FEATURES = 0.008, 0.5  # m, and shares of a feature, that matches may be off
-NEAR = 0.03  # m; what is further from the point counts less for its pose: others have other shapes
-FAR_WEIGHT = 0.05  # of what is far away
+NEAR = 0.04  # m; what is further from the point counts less for its pose: others have other shapes
+FAR_WEIGHT = 0.1  # of what is far away
 FEWEST_INLIERS = 6
 SAME_OBJECT = 0.03  # m; the points of a support are some 2 cm apart, and lie all over its object
 SCALE_MARGIN = 1.1  # single distances differ by more than the object's size does
@@ -74,7 +74,7 @@ def find_poses(
     """
     registered, seen = correspondences.registered, correspondences.seen
     tolerance = TOLERANCE + TOLERANCE_FEATURES * stride * seen[..., 2] / camera.fx
-    importance = nearness(registered, NEAR, FAR_WEIGHT)
+    importance = nearness(registered, NEAR)
     weights = correspondences.weights.copy()
     limits = scales[0] / SCALE_MARGIN, scales[1] * SCALE_MARGIN
     found: list[list[PointPose | NotFound]] = [[] for _ in registered]
@@ -113,12 +113,12 @@ def find_poses(
     return found
 
 
-def nearness(registered: FloatArray, near: float, far_weight: float) -> FloatArray:
+def nearness(registered: FloatArray, near: float) -> FloatArray:
     """How much points (..., 3) around a reference's own, in metres, count beside others.
 
-    By a Gaussian of the standard deviation `near`, metres, on top of `far_weight`.
+    By a Gaussian of the standard deviation `near`, metres, on top of FAR_WEIGHT.
     """
-    return np.asarray(far_weight + np.exp(-np.square(registered).sum(axis=-1) / (2 * near**2)))
+    return np.asarray(FAR_WEIGHT + np.exp(-np.square(registered).sum(axis=-1) / (2 * near**2)))
 
 
 def _pose(method: str, fits: Alignments, i: int, score: float, fitted: Fitted) -> PointPose:

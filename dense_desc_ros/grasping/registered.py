@@ -27,7 +27,7 @@ HOPELESS, SURE = 0.3, 0.65  # scores between which others are looked for, if one
 NEARBY = 2  # features around where a pose puts a point, in which it is looked for again
 HIDDEN = 0.015  # m that something must be nearer to the camera than a point to hide it
 HIDDEN_COUNTS = 0.25  # of a point that should be hidden: wrong poses put many of them there
-NEAR, FAR_WEIGHT = 0.06, 0.1  # m; what is further from the point says less about the pose
+NEAR = 0.06  # m; what is further from the point says less about the pose
 MOST_POINTS = 1024  # of supports at a time; each takes a map of the frame
 METHOD = "registered"
 
@@ -195,7 +195,7 @@ class _Matcher:
             pixels,
             np.where(known, np.maximum(similarity, 0), 0),
         )
-        importance = nearness(self._supports.points[numbers], NEAR, FAR_WEIGHT)
+        importance = nearness(self._supports.points[numbers], NEAR)
         of_view = self._supports.of_view[numbers] * importance[..., None]
         should = there * (1.0 if expected is None else expected)
 
