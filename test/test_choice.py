@@ -61,9 +61,9 @@ def test_a_point_behind_something_is_refused_and_so_is_one_out_of_the_picture(ne
         assert chosen(elsewhere) == Refusal("spot", 0.8, "the point is out of the picture")
 
 
-@pytest.mark.parametrize(("beyond", "seen"), [(4, True), (14, False)])
+@pytest.mark.parametrize(("beyond", "seen"), [(3, True), (8, False)])
 def test_a_point_is_seen_if_its_surface_is_within_what_poses_are_off(beyond, seen):
-    """Something 20 cm before the table ends so many pixels beyond the point; 6 px are 1 cm."""
+    """Something 20 cm before the table ends so many pixels beyond the point; 4 px are 1 cm."""
     u = round(CAMERA.project(FOUND.T_camera_point[:3, 3])[0])
     depth = EMPTY_TABLE.depth.copy()
     depth[:, : u + beyond] -= 0.2

@@ -13,7 +13,7 @@ from dense_desc_ros.grasping.alignment import Alignments, Flags, align
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
 
 TOLERANCE, TOLERANCE_FEATURES = 0.008, 0.5  # m, and shares of a feature, that matches may be off
-NEAR = 0.04  # m; what is further from the point counts less for its pose: others have other shapes
+NEAR = 0.04  # m; what is further from the point counts less: other objects have other shapes
 FAR_WEIGHT = 0.1  # of what is far away
 FEWEST_INLIERS = 6
 SAME_OBJECT = 0.03  # m; the points of a support are some 2 cm apart, and lie all over its object
