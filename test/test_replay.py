@@ -182,7 +182,7 @@ def test_a_killed_run_goes_on_to_the_same_end(
     # Registered on frame 0, which is not held against the truth, and hidden on another.
     assert (here["visible"], here["near"], here["hidden"], here["hidden_refused"]) == (22, 22, 1, 1)
     assert here["median_px"] < 1 and here["median_mm"] < 5 and here["auc"] > 0.95
-    assert here["pck"][0] > 0.9
+    assert here["pck"][1] > 0.9  # within 2 px of a picture of 640x480
 
 
 def test_the_command_refuses_in_one_line(files: Path, finished: tuple[Path, Any]) -> None:
