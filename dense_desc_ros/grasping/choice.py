@@ -15,11 +15,13 @@ from dense_desc_ros.references import Reference
 MOST = 96  # points of a surface that are told: what two views have
 HIDDEN = 0.03  # m; what is less before a point may be that point, on an object of another shape
 POSE_ERROR = 0.01  # m that poses may be off sideways: the point may be seen beside what hides it
-BESIDE = [
-    [share * POSE_ERROR * math.cos(angle), share * POSE_ERROR * math.sin(angle), 0.0]
-    for share in (0.5, 1.0)
-    for angle in np.linspace(0, 2 * math.pi, 8, endpoint=False)
-]
+BESIDE = POSE_ERROR * np.array(
+    [
+        [share * math.cos(angle), share * math.sin(angle), 0.0]
+        for share in (0.5, 1.0)
+        for angle in np.linspace(0, 2 * math.pi, 8, endpoint=False)
+    ]
+)
 
 
 def choose_grasps(
@@ -102,7 +104,7 @@ def _not_seen(surface: VisibleSurface, points: FloatArray) -> list[str]:
 
 def _seen_beside(surface: VisibleSurface, point: FloatArray) -> bool:
     """Whether a surface about as far away as a point (3,) is seen within POSE_ERROR of it."""
-    depths = surface.depths(surface.camera.project(point + np.array(BESIDE)))
+    depths = surface.depths(surface.camera.project(point + BESIDE))
     return bool((np.abs(depths - point[2]) <= HIDDEN).any())
 
 
