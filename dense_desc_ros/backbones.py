@@ -1,4 +1,6 @@
-"""Backbones: torchvision's ResNets by name, and any model of timm with feature maps.
+"""Backbones: ResNets by name, and any model of timm with feature maps.
+
+A resnet24 is a ResNet-34 with fewer blocks in its second and third stages.
 
 timm (`pip install timm`) is not needed for anything else, so it is imported only by networks that
 ask for it. Its convolutional models have feature maps of several strides, which the network merges
@@ -17,11 +19,13 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from dense_desc_ros.errors import InvalidInputError, WeightsError
 
 STRIDES = (4, 8, 16, 32)
-RESNETS = {"resnet18": 1, "resnet34": 1, "resnet50": 4}  # name -> width of a stage, of 64 to 512
+RESNETS = {"resnet18": 1, "resnet24": 1, "resnet34": 1, "resnet50": 4}  # width, of 64 to 512
+SHORTENED = {"resnet24": (3, 3, 2, 3)}  # blocks of the stages of those that torchvision has not
 TIMM = "timm:"
 TRIED = (64, 96)  # height and width, pixels
 
@@ -35,9 +39,15 @@ def make_resnet(name: str, pretrained: bool, weights: Path | None) -> Any:
     """A torchvision ResNet, random or with weights of ImageNet or of a file.
 
     Raises:
-        WeightsError: the file cannot be read, or holds something else.
+        WeightsError: the file cannot be read, or holds something else; or there are no weights of
+            ImageNet.
     """
-    resnet = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
+    if name in SHORTENED:
+        if pretrained:
+            raise WeightsError(f"there are none of a {name}")
+        resnet = ResNet(BasicBlock, list(SHORTENED[name]))
+    else:
+        resnet = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
     if weights:
         try:
             found = load_file(weights)

@@ -44,8 +44,7 @@ class NetworkConfig:
     """What rebuilds a network.
 
     Attributes:
-        backbone: "resnet18", "resnet34" or "resnet50" of torchvision, or "timm:" and the name of a
-            model of timm.
+        backbone: one of `backbones.RESNETS`, or "timm:" and the name of a model of timm.
         output_stride: image pixels per feature; 4, 8, 16 or 32 times `input_stride`.
         descriptor_dim: D, the length of a descriptor.
         keypoints: N, how many keypoints the heads find; 0 is a network without heads.
@@ -189,11 +188,14 @@ class DescriptorNetwork(FeatureNetwork):
 
         With several turns, H and W must be multiples of the coarsest stride.
         """
+        if self.config.input_stride > 1:
+            images = functional.avg_pool2d(images, self.config.input_stride)
+        images = (images - self.mean) / self.std
         features = self._describe(images) if self.config.turns == 1 else self._turned(images)
         return smooth(features) if self.config.smoothed and not self.training else features
 
     def _turned(self, images: Tensor) -> Tensor:
-        """The mean of descriptors of images in several turns.
+        """The mean of descriptors of the backbone's input in several turns.
 
         Two that are half a turn apart have the same size: together they take a tenth less time.
         """
@@ -209,10 +211,8 @@ class DescriptorNetwork(FeatureNetwork):
         return torch.stack(views).mean(dim=0)
 
     def _describe(self, images: Tensor) -> Tensor:
-        """Descriptors of images as they are."""
-        if self.config.input_stride > 1:
-            images = functional.avg_pool2d(images, self.config.input_stride)
-        maps = self._backbone_maps((images - self.mean) / self.std)
+        """Descriptors of the backbone's input as it is."""
+        maps = self._backbone_maps(images)
         return self.projection(self.pyramid(maps) if self.pyramid else maps[-1])
 
     def backbone_parts(self) -> list[nn.Module]:

@@ -80,6 +80,11 @@ def test_the_backbone_may_start_from_a_file(tmp_path, caplog):
     )
 
 
+def test_weights_of_imagenet_are_not_to_be_had_for_resnets_of_this_package():
+    with pytest.raises(WeightsError, match="resnet24"):
+        DescriptorNetwork(NetworkConfig("resnet24", 32, 4), pretrained=True)
+
+
 @pytest.mark.parametrize("content", [b"no tensors", None])
 def test_files_that_are_no_weights_of_the_backbone_are_refused(content, tmp_path):
     path = tmp_path / "backbone.safetensors"

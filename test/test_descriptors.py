@@ -184,6 +184,27 @@ def test_a_deeper_network_is_mixed_with_what_it_grew_from():
             )
 
 
+def test_of_a_deeper_network_a_shallower_one_is_made_by_leaving_out_blocks(tmp_path):
+    torch.manual_seed(0)
+    network = DescriptorNetwork(NetworkConfig("resnet34", 8, 5))
+    deep, image = DescriptorModel(network, device="cpu"), picture(64, 96)
+    short = deep.used_with(backbone="resnet24")
+    assert not torch.allclose(short.describe(image).features, deep.describe(image).features)
+    names = set(network.state_dict()) - set(short.network.state_dict())
+    left_out = {".".join(name.split(".")[:3]) for name in names}
+    assert left_out == {"stages.1.3", *(f"stages.2.{block}" for block in (2, 3, 4, 5))}
+    for block in left_out:  # what one adds ends in this
+        network.get_submodule(f"{block}.bn2").weight.data.zero_()
+    expected = short.describe(image).features
+    torch.testing.assert_close(deep.describe(image).features, expected)
+    short.save(tmp_path / "short.safetensors")
+    loaded = DescriptorModel.load(tmp_path / "short.safetensors", "cpu", "float32")
+    torch.testing.assert_close(loaded.describe(image).features, expected)
+    for other in ("resnet34", "resnet50"):
+        with pytest.raises(InvalidInputError, match=f"{other} cannot be made of a resnet24"):
+            short.used_with(backbone=other)
+
+
 def test_an_odd_size_matches_the_same_place_as_its_padded_picture(tiny_model):
     whole = picture(96, 128)
     whole[:, 97:], whole[70:] = whole[:, 96:97], whole[69:70]  # as padding repeats the border
@@ -258,6 +279,11 @@ def test_half_precision_gives_float32_that_is_close(tiny_model):
     assert found.dtype == torch.float32
     difference = (found - expected).abs().max() / expected.abs().max()
     assert 1e-6 < difference < 0.05
+    pixels = half.preprocess(picture(64, 64))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        rounded_for_every_picture = tiny_model.network(pixels).float()
+    assert torch.equal(half.forward(pixels), rounded_for_every_picture)
+    assert half.fingerprint == tiny_model.fingerprint
     with pytest.raises(InvalidInputError, match="unknown precision 'int4': use auto, float32"):
         DescriptorModel(tiny_model.network, precision="int4")
 

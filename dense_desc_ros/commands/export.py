@@ -25,6 +25,13 @@ def export(
             help="Features are smoothed, so that matches are more exact.", show_default="as it is"
         ),
     ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="A ResNet of fewer blocks, which is faster: of a resnet34 a resnet24 or resnet18.",
+            show_default="as it is",
+        ),
+    ] = None,
     mixed_with: Annotated[
         Path | None,
         typer.Option(
@@ -49,8 +56,9 @@ def export(
     run. It takes up to a minute.
 
     As .safetensors it takes a third of the space: large convolutions in eight bits, what is left in
-    float16. References are to be made anew with it, and so they are with another number of turns
-    and with --smoothed.
+    float16. References are to be made anew with it, and so they are with another number of turns,
+    with --smoothed and with --backbone. Blocks that are left out may be missed: `dense-desc
+    evaluate` tells.
 
     --mixed-with is for what a training started from: such weights often keep what the training
     forgot, and most of what it gained.
@@ -69,7 +77,7 @@ def export(
     model = DescriptorModel.load(weights, "cpu", "float32")
     if mixed_with is not None:
         model = model.mixed_with(DescriptorModel.load(mixed_with, "cpu", "float32"), share)
-    model = model.used_with(turns, smoothed)
+    model = model.used_with(turns, smoothed, backbone)
     images = [read_image(path) for path in picture] if picture else [made_picture()]
     with Console(stderr=True).status("exporting"):
         export_model(model, out)

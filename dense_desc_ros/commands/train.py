@@ -56,7 +56,9 @@ def train(
     ] = None,
     nodes: Annotated[int, typer.Option(help="Machines that train together.")] = 1,
     objective: Annotated[str, typer.Option(help="With --images: ntxent.")] = "ntxent",
-    backbone: Annotated[str, typer.Option(help="resnet18, -34, -50, or timm:NAME.")] = "resnet18",
+    backbone: Annotated[
+        str, typer.Option(help="resnet18, -24, -34, -50, or timm:NAME.")
+    ] = "resnet18",
     output_stride: Annotated[int, typer.Option(help="Pixels per feature: 4, 8, 16, 32.")] = 8,
     descriptor_dim: Annotated[int, typer.Option(help="D, length of a descriptor.")] = 64,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = False,
