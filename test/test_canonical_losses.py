@@ -27,7 +27,11 @@ from dense_desc_ros.training.train import _make_network
 SHIPPED = {  # weights, the last of their trainings, its steps, and how they are used
     "caps_start": ("config/train/caps_canonical.yaml", 3600, {}),
     "caps_above": ("config/train/caps_above_keypoint.yaml", 1400, {}),
-    "caps": ("config/train/caps_deep_end.yaml", 1135, {"smoothed": True}),
+    "caps": (
+        "config/train/caps_deep_end.yaml",
+        1135,
+        {"smoothed": True, "turns": 4, "backbone": "resnet24"},
+    ),
 }
 CONFIG = TrainingConfig(
     twins=TwinsConfig("memory", crop=(64, 96)),
