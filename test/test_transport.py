@@ -15,7 +15,9 @@ from dense_desc_ros.nodes.newest_subscription import DEPTH
 from dense_desc_ros.nodes.shared_memory import CHOICES, PROFILE, make_room_for_images
 
 FRAMES, RATE = 60, 30.0
-MISSED = FRAMES / 10  # a busy machine may hold a process up for longer than images can wait
+# A busy machine may hold a process up for longer than images can wait: 7 were lost once. Without
+# room for images in shared memory two in five and more are.
+MISSED = FRAMES / 5
 
 
 @pytest.fixture
