@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from torch.utils.data import default_collate
 
 from dense_desc_ros.camera import PinholeCamera
-from dense_desc_ros.data.colours import change_colours
+from dense_desc_ros.data.colours import apply_colour_change, draw_colour_change
 from dense_desc_ros.data.correspondences import by_geometry
 from dense_desc_ros.data.posed import PosedFrame
 from dense_desc_ros.data.twin_augmentation import (
@@ -244,15 +244,21 @@ def test_steps_by_keypoints_make_twin_views_agree():
     assert last["loss"] < first["loss"] / 2
 
 
-@given(st.integers(0, 2**32), st.tuples(*[st.integers(70, 160)] * 3))
-def test_colours_change_step_by_step_as_one_matrix_says(seed, colour):
-    changed = change_colours(np.full((48, 64, 3), colour, np.uint8), np.random.default_rng(seed))
+@given(st.integers(0, 2**32), st.tuples(*[st.integers(70, 160)] * 3), st.sampled_from([1.0, 0.7]))
+def test_colours_change_step_by_step_as_one_matrix_says(seed, colour, strength):
     rng = np.random.default_rng(seed)
-    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.6, 1.4)
+    change = draw_colour_change(rng, strength)
+    changed = apply_colour_change(np.full((48, 64, 3), colour, np.uint8), change, rng)
+
+    def about(middle, most):
+        return rng.uniform(middle - strength * most, middle + strength * most)
+
+    rng = np.random.default_rng(seed)
+    saturation = 0.0 if rng.random() < 0.05 else about(1, 0.4)
     grey = np.dot(colour, [0.299, 0.587, 0.114])
     expected = grey + saturation * (np.array(colour) - grey)
-    expected = (expected - 128) * rng.uniform(0.65, 1.35) + 128 + rng.uniform(-35, 35)
-    expected *= rng.uniform(0.88, 1.12, 3)
+    expected = (expected - 128) * about(1, 0.35) + 128 + about(0, 35)
+    expected *= [about(1, 0.12) for _ in range(3)]
     # Blurring leaves one colour alone, and noise its mean, where it is not cut off.
     unclipped = (expected > 40) & (expected < 215)
     found = changed.reshape(-1, 3).mean(axis=0)

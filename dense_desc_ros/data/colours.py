@@ -10,6 +10,9 @@ from dense_desc_ros.camera import FloatArray
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
+CHANGES = np.array([0.4, 0.35, 0.12])  # of saturation, contrast and tint, as factors
+OF_PICTURES = 0.7  # strength for views of plain pictures: a few are learnt better without more
+
 Image = npt.NDArray[np.uint8]
 
 
@@ -25,15 +28,20 @@ class ColourChange(NamedTuple):
     noise: float
 
 
-def draw_colour_change(rng: np.random.Generator) -> ColourChange:
-    """Brightness, contrast, saturation and tint; sometimes grey, blurred, noisy."""
-    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.6, 1.4)
-    contrast, brightness = rng.uniform(0.65, 1.35), rng.uniform(-35, 35)
-    tint = rng.uniform(0.88, 1.12, 3)
+def draw_colour_change(rng: np.random.Generator, strength: float = 1.0) -> ColourChange:
+    """Brightness, contrast, saturation and tint; sometimes grey, blurred, noisy.
+
+    Of another strength than 1 changes are so many times as large.
+    """
+    least, most = 1 - strength * CHANGES, 1 + strength * CHANGES
+    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(least[0], most[0])
+    contrast = rng.uniform(least[1], most[1])
+    brightness = strength * rng.uniform(-35, 35)
+    tint = rng.uniform(least[2], most[2], 3)
     linear = contrast * (saturation * np.eye(3) + (1 - saturation) * GREY) * tint[:, None]
     offset = (128 * (1 - contrast) + brightness) * tint
-    blur = rng.uniform(0.4, 1.8) if rng.random() < 0.3 else 0.0
-    noise = rng.uniform(2, 12) if rng.random() < 0.3 else 0.0
+    blur = strength * rng.uniform(0.4, 1.8) if rng.random() < 0.3 else 0.0
+    noise = strength * rng.uniform(2, 12) if rng.random() < 0.3 else 0.0
     return ColourChange(np.column_stack([linear, offset]), blur, noise)
 
 
@@ -49,5 +57,5 @@ def apply_colour_change(image: Image, change: ColourChange, rng: np.random.Gener
 
 
 def change_colours(image: Image, rng: np.random.Generator) -> Image:
-    """The image (H, W, 3) with a random change of its colours."""
-    return apply_colour_change(image, draw_colour_change(rng), rng)
+    """A view (H, W, 3) of a plain picture with a random change of its colours."""
+    return apply_colour_change(image, draw_colour_change(rng, OF_PICTURES), rng)
