@@ -33,7 +33,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 COMPUTE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # what processors that do so can do
 BRIGHTNESS = np.arange(256, dtype=np.float32) / np.float32(255)  # of bytes
 DESCRIPTION = "dense_desc_ros"  # under which files have the configuration
-MIXED = "mixed"  # and what was mixed in
+MIXED = "mixed"  # and what was mixed in, one after the other
 # Left out at their defaults, so that fingerprints stay.
 LATER_FIELDS = ("keypoints", "input_stride", "learned_scale", "turns", "smoothed")
 
@@ -157,7 +157,7 @@ class DescriptorModel:
         Where the one was trained on from the other's weights, so that both still are about the
         same, such a mixture forgets less than it gains: Wortsman et al., "Robust fine-tuning of
         zero-shot models" (CVPR 2022). The notes keep those of these weights, and tell of the others
-        by their fingerprint. The other network may be a shallower ResNet, see `network.take_over`.
+        by their fingerprints. The other network may be a shallower ResNet, see `network.take_over`.
 
         Raises:
             InvalidInputError: a share that is not in [0, 1], or networks that are not of one kind.
@@ -181,7 +181,11 @@ class DescriptorModel:
             }
         )
         mixed = self._like_this(network)
-        mixed.notes = {**self.notes, MIXED: json.dumps({"with": other.fingerprint, "share": share})}
+        before = [self.notes[MIXED]] if MIXED in self.notes else []
+        mixed.notes = {
+            **self.notes,
+            MIXED: ", ".join([*before, f"{share:g} of {other.fingerprint}"]),
+        }
         return mixed
 
     def _like_this(self, network: DescriptorNetwork) -> "DescriptorModel":

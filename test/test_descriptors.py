@@ -150,8 +150,10 @@ def test_weights_are_mixed_with_those_they_came_from(tmp_path):
     assert CliRunner().invoke(app, [*command, "--out", files[2]]).exit_code == 0
     between = DescriptorModel.load(files[2], "cpu")
     assert between.config == end.config
-    mixed = {"with": DescriptorModel.load(files[0], "cpu").fingerprint, "share": 0.25}
-    assert json.loads(between.notes["mixed"]) == mixed
+    first = f"0.25 of {DescriptorModel.load(files[0], 'cpu').fingerprint}"
+    assert between.notes["mixed"] == first
+    again = between.mixed_with(end, 0.5)
+    assert again.notes["mixed"] == f"{first}, 0.5 of {end.fingerprint}"
     for name, found in between.network.named_parameters():
         a, b = (model.network.get_parameter(name) for model in (start, end))
         torch.testing.assert_close(found, 0.25 * a + 0.75 * b, rtol=0.01, atol=1e-3)
