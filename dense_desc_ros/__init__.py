@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+    from dense_desc_ros.camera import PinholeCamera
     from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
     from dense_desc_ros.pipeline import GraspPipeline
     from dense_desc_ros.reference_store import ReferenceStore
     from dense_desc_ros.references import Reference
+    from dense_desc_ros.rgbd_frame import RgbdFrame
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,7 +32,7 @@ _MODULES = {
     "PinholeCamera": "camera",
     "Reference": "references",
     "ReferenceStore": "reference_store",
-    "RgbdFrame": "camera",
+    "RgbdFrame": "rgbd_frame",
 }
 
 

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.depth_registration import register_depth
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.rectification import DistortedCamera
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 
 def make_frame(

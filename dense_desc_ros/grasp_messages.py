@@ -13,11 +13,12 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 from transforms3d.quaternions import quat2mat
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.camera_frames import pixel_width, pixels_as_taken
 from dense_desc_ros.data.messages import NANOSECONDS, set_numbers
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.grasp import Grasp, Refusal
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 UNIT_TOLERANCE = 1e-3
 

@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.grasping.surface import measure_points
 from dense_desc_ros.keypoints import expectations
 from dense_desc_ros.network import FeatureNetwork
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 
 @dataclass(frozen=True, eq=False)

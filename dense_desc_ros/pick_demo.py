@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.data.images import write_image
 from dense_desc_ros.data.objects import make_object
 from dense_desc_ros.evaluation.film import Film
@@ -24,6 +24,7 @@ from dense_desc_ros.evaluation.picks.teaching import Lesson, click
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.grasp_messages import pose_matrix
 from dense_desc_ros.gripper_drawing import draw_gripper
+from dense_desc_ros.rgbd_frame import RgbdFrame
 from dense_desc_ros.sim.anatomy import TAUGHT as TAUGHT_GRASPS
 
 if TYPE_CHECKING:

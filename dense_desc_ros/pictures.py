@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.grasping.grasp import Grasp, Refusal
 from dense_desc_ros.gripper_drawing import draw_gripper
 from dense_desc_ros.pipeline import FrameResult
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 Picture = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
 from dense_desc_ros.grasping.aligned import SeenKeypoints, find_aligned
 from dense_desc_ros.grasping.choice import choose_grasps
@@ -23,6 +23,7 @@ from dense_desc_ros.grasping.straight import find_straight
 from dense_desc_ros.grasping.visible import VisibleSurface
 from dense_desc_ros.reference_store import ReferenceStore
 from dense_desc_ros.references import Reference, check_name
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 AGREEMENT = 0.02  # m along the optical axis between a point and what is measured where it is seen
 REACH = 1  # px around the pixel: a point of an earlier frame may fall beside what it was seen on

@@ -13,10 +13,11 @@ from local_scene import CAMERA, DEPTH, HEIGHT, WIDTH
 from managed_node import ManagedNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.data.messages import COLOR_ENCODINGS, DEPTH_ENCODINGS, camera_to_message
 from dense_desc_ros.nodes.client import CAMERA_TOPICS, frame_messages
 from dense_desc_ros.nodes.conversions import header_of, matrix_from_values
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 Messages = dict[str, Any]  # by topic, without the camera's namespace
 COLOR, ALIGNED, INFO = (topic for topic, _ in CAMERA_TOPICS.values())

@@ -11,8 +11,9 @@ import open3d as o3d
 import torch
 from scipy.spatial.transform import Rotation
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.descriptors import DescriptorMap
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 CAMERA = PinholeCamera(300.0, 302.0, 159.5, 119.5, 320, 240)
 STRIDE, DIM = 4, 64

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import torch
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 WIDTH, HEIGHT, MARGIN = 256, 192, 64
 CAMERA = PinholeCamera(240.0, 240.0, 127.5, 95.5, WIDTH, HEIGHT)

@@ -14,8 +14,8 @@ import yaml
 from bag_scene import whole, write_ros2
 from local_scene import local_model, moved, scene
 
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.cli import main
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 STEP_NS = 200_000_000
 POINT, OTHER = (120, 100), (180, 60)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 CAMERA = PinholeCamera(600.0, 610.0, 319.5, 239.5, 640, 480)
 IMAGE = np.zeros((480, 640, 3), np.uint8)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from known_scene import CAMERA, TABLE, pose
 
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.choice import choose_grasps
 from dense_desc_ros.grasping.grasp import Grasp, NotFound, PointPose, Refusal
@@ -16,6 +15,7 @@ from dense_desc_ros.grasping.gripper import Gripper, fit_gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.grasping.visible import VisibleSurface
 from dense_desc_ros.references import Reference
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 REFERENCE = Reference("spot", torch.ones(1, 4), "f" * 64, pose(0.01, 0.02, 0.0), 0.05)
 FOUND = PointPose(pose(0.1, 0.0, TABLE), np.array([200.0, 120.0]), "registered", 0.8, 9, 1.0, 0.002)

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.nodes.clicked_point import NAME_PARAMETER, TOPIC, ClickedPoints
@@ -24,6 +24,7 @@ from dense_desc_ros.nodes.conversions import point_message
 from dense_desc_ros.nodes.health import Health
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 T_base_camera = pose(0.4, 0.1, 1.2, (2.5, 0.4, 0.3))
 CLICK = (121.0, 90.0)

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.gripper import Gripper, GripperFit, Unfit, fit_gripper
 from dense_desc_ros.grasping.visible import VisibleSurface
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 GRIPPER = Gripper()
 CLEARANCE = 0.01

@@ -5,12 +5,13 @@ import pytest
 from known_scene import pose
 from posed_scene import ColourNetwork
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.keypoints import REFERENCE_FOCAL
 from dense_desc_ros.located_keypoints import locate_keypoints
 from dense_desc_ros.nodes.conversions import header_of, keypoint_array
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 CAMERA = PinholeCamera(300.0, 310.0, 63.5, 47.5, 128, 96)
 RED, GREEN, BLUE = (1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)

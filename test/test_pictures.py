@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_scene import local_model, scene
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.grasping.grasp import Grasp, PointPose, Refusal
 from dense_desc_ros.pictures import (
@@ -23,6 +23,7 @@ from dense_desc_ros.pictures import (
     draw_matches,
 )
 from dense_desc_ros.pipeline import FrameResult, Timings
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 GREY = 90
 

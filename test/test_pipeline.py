@@ -11,12 +11,13 @@ from local_scene import CAMERA as SCENE_CAMERA
 from local_scene import DEPTH, HEIGHT, WIDTH, local_model, moved, scene
 from scipy.spatial.transform import Rotation
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.errors import InvalidInputError, MissingDepthError, ReferenceStoreError
 from dense_desc_ros.grasping.gripper import Gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.pipeline import GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 CAMERA = PinholeCamera(400.0, 400.0, 191.5, 143.5, 384, 288)
 SHIFT = (32, 64)  # px; a whole stride, so that features move along unchanged

@@ -28,11 +28,12 @@ from bag_scene import (
 from full_disk import full_disk
 from rosbags.typesys import Stores, get_typestore
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.data.bags import growing_bag
 from dense_desc_ros.data.camera_choice import CameraTopics
 from dense_desc_ros.data.recordings import ALL, LeftOut, RecordedFrame, Recording, Selection
 from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 CAMERA = PinholeCamera(61.0, 62.0, 31.5, 23.5, 64, 48)
 MS = 1_000_000

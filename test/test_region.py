@@ -8,11 +8,11 @@ from scipy.ndimage import binary_dilation, binary_erosion, label
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.grasping.region import grow_region
 from dense_desc_ros.grasping.support import POINTS, REACH, choose_support
 from dense_desc_ros.grasping.surface import measure_points
 from dense_desc_ros.references import Support
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 T_CAMERA_TABLE = pose(0, 0.02, 0.55, (2.4, 0, 0))  # seen from above, at a slant; z is up
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from known_scene import CAMERA, View, as_measured, difference, is_rigid, look, pose
 from posed_scene import ColourNetwork, Spheres
 
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
 from dense_desc_ros.grasping.aligned import SeenKeypoints
 from dense_desc_ros.grasping.registered import find_registered
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.pipeline import GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 HERE = pose(0.01, -0.01, 0.4, (0.3, 0.2, 0.1))  # where the stone is when it is registered
 CLICK = (165, 108)

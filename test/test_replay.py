@@ -19,7 +19,6 @@ from bag_scene import color, depth, info, whole, write_ros1, write_ros2
 from local_scene import CAMERA, local_model, moved, scene
 from replayed_scene import call as run_command
 
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.evaluation.replay.answers import read_answers
@@ -29,6 +28,7 @@ from dense_desc_ros.evaluation.replay.run import FRAMES, ReplayConfig, replay
 from dense_desc_ros.grasping.settings import PipelineSettings
 from dense_desc_ros.pipeline import GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 DENSE_DESC = Path(sys.executable).with_name("dense-desc")
 STEP_NS = 100_000_000

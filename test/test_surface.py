@@ -6,10 +6,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
 from dense_desc_ros.errors import InvalidInputError, MissingDepthError
 from dense_desc_ros.grasping.straight import point_frame
 from dense_desc_ros.grasping.surface import fit_surface, measure_points
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 CAMERA = PinholeCamera(400.0, 410.0, 159.5, 119.5, 320, 240)
 IMAGE = np.zeros((240, 320, 3), np.uint8)

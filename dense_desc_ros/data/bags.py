@@ -24,7 +24,6 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.data.frames import FrameFolder
 from dense_desc_ros.data.messages import (
     NANOSECONDS,
@@ -33,6 +32,7 @@ from dense_desc_ros.data.messages import (
     image_to_message,
 )
 from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 IMAGE, CAMERA_INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
 COLOR_TOPIC = "color/image_raw"

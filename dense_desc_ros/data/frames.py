@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame, check_image
+from dense_desc_ros.camera import FloatArray, PinholeCamera, check_image
 from dense_desc_ros.data.millimetres import from_millimetres, to_millimetres
 from dense_desc_ros.data.reading import read_json, read_pixels
 from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.files import write_atomically
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 FRAME_PERIOD_NS = 1_000_000_000
 OPTICAL_FRAME = "camera_color_optical_frame"

@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame, check_image
+from dense_desc_ros.camera import FloatArray, PinholeCamera, check_image
 from dense_desc_ros.camera_frames import make_frame
 from dense_desc_ros.data.compressed import check_size, decode_depth, decode_image
 from dense_desc_ros.data.millimetres import from_millimetres, to_millimetres
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.rectification import DistortedCamera
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 NANOSECONDS = 1_000_000_000
 Encodings = dict[str, tuple[np.dtype, int]]

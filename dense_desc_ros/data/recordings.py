@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.data.any_bag import AnyBag
 from dense_desc_ros.data.bags import RawMessage
 from dense_desc_ros.data.camera_choice import (
@@ -32,6 +31,7 @@ from dense_desc_ros.data.messages import (
 )
 from dense_desc_ros.data.pairing import Pair, Stamped, pair
 from dense_desc_ros.errors import DataError, InvalidInputError
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 LATEST_NS = NANOSECONDS  # by how much the partner of an image may be recorded later
 LOOKED_AT = 5  # images of a topic, until one can be decoded

@@ -3,12 +3,13 @@
 import tempfile
 from contextlib import suppress
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.data.posed import PosedFrame
 from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
 from dense_desc_ros.errors import MissingDepthError
 from dense_desc_ros.pipeline import GraspPipeline
 from dense_desc_ros.reference_store import ReferenceStore
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 POINTS = 8  # registered in a picture
 

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import track
 
 from dense_desc_interfaces.msg import Pixel
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.evaluation.node_under_test import node_under_test
 from dense_desc_ros.evaluation.walls import Wall
 from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.nodes.client import DescriptorClient
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 WARM_UP = 10  # frames
 SCENES = 8  # different pictures, shown in turn

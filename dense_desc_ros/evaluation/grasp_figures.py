@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.evaluation.auroc import auroc
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 WRONG = 0.03  # m from every true grasp
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import FloatArray, PinholeCamera
 from dense_desc_ros.data.mesh import Mesh
 from dense_desc_ros.data.rendering.distractors import Maker
 from dense_desc_ros.data.rendering.mujoco_renderer import MujocoRenderer
@@ -19,6 +19,7 @@ from dense_desc_ros.data.rendering.raycast import RayCaster
 from dense_desc_ros.data.rendering.sampling import ViewConfig, ViewSampler, random_scene
 from dense_desc_ros.data.rendering.scene import View
 from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.rgbd_frame import RgbdFrame
 from dense_desc_ros.sim.depth_sensor import measure
 
 ALONE = ViewConfig(tumbled=0.0, distractors=(0, 0))  # as somebody shows an object

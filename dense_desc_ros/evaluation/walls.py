@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from dense_desc_ros.camera import PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import PinholeCamera
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 BLOB = 16  # px that one spot of the texture is wide
 DEPTH = 0.8  # m

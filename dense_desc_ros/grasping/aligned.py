@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.grasping.alignment import Flags
 from dense_desc_ros.grasping.grasp import NotFound, PointPose
@@ -22,6 +22,7 @@ from dense_desc_ros.grasping.surface import measure_points
 from dense_desc_ros.keypoints import expectations
 from dense_desc_ros.network import FeatureNetwork
 from dense_desc_ros.references import Reference
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 
 class SeenKeypoints:

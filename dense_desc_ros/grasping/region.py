@@ -5,7 +5,8 @@ import numpy as np
 import numpy.typing as npt
 import open3d as o3d
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 Mask = npt.NDArray[np.bool_]
 

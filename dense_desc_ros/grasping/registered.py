@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.feature_matching import find_everywhere, find_near
 from dense_desc_ros.grasping.alignment import Flags
@@ -20,6 +20,7 @@ from dense_desc_ros.grasping.poses import Correspondences, find_poses, nearness
 from dense_desc_ros.grasping.surface import measure_depths, measure_points
 from dense_desc_ros.matching import Matches
 from dense_desc_ros.references import Reference
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 QUICK = 1, 1  # places of each point, and poses proposed of each instance, that are tried first
 MORE_PLACES, PROPOSED = 2, 3  # more places than instances, and poses, where these are not enough

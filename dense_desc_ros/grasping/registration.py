@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap, DescriptorModel
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.grasping.aligned import SeenKeypoints, find_aligned
@@ -20,6 +20,7 @@ from dense_desc_ros.grasping.straight import point_frame
 from dense_desc_ros.grasping.support import REACH, choose_support
 from dense_desc_ros.grasping.surface import fit_surface
 from dense_desc_ros.references import Level, Reference, check_transform
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 MAX_VIEWS = 20  # of a reference: more only cost time and memory
 FARTHEST_GRASP = 0.3  # m from the point; what is taught further away is a mistake in units or frame

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.errors import MissingDepthError
 from dense_desc_ros.grasping.batches import batches
@@ -14,6 +14,7 @@ from dense_desc_ros.grasping.grasp import NotFound, PointPose
 from dense_desc_ros.grasping.surface import fit_surface
 from dense_desc_ros.matching import Matches
 from dense_desc_ros.references import Reference
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 SPREAD_WINDOW = 3  # features around the best one, whose likeness tells how sure its place is
 SPREAD_TEMPERATURE = 0.05

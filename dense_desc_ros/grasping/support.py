@@ -4,11 +4,12 @@ import cv2
 import numpy as np
 import torch
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.descriptors import DescriptorMap
 from dense_desc_ros.grasping.region import Mask
 from dense_desc_ros.grasping.surface import measure_points
 from dense_desc_ros.references import Support
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 POINTS = 48  # of a view
 REACH = 0.15  # m from the point; further away there may be another object

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import InvalidInputError, MissingDepthError
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 WINDOW_RADIUS = 2  # px, in which `measure_points` takes its median
 SEARCH_RADIUS = 4  # px around the pixel in which there must be depth

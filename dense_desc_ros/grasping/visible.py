@@ -6,8 +6,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import FloatArray, PinholeCamera
 from dense_desc_ros.grasping.surface import measure_depths
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 MAX_PIXELS = 40_000  # looked at around a grasp: points 3.5 mm apart at most for the default gripper
 SURFACE_GAP = 0.015  # depths of neighbours further apart than this share are different surfaces

@@ -6,12 +6,13 @@ from typing import Protocol
 
 from rclpy.node import Node
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.nodes.conversions import matrix_from_values
 from dense_desc_ros.nodes.parameters import NodeParameters
 from dense_desc_ros.nodes.published_pose import published_pose
 from dense_desc_ros.nodes.transforms import Transforms, transforms
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 
 class CameraPose(Protocol):

@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image
 from dense_desc_interfaces.action import Pick
 from dense_desc_interfaces.msg import CellTruth, Pixel
 from dense_desc_interfaces.srv import ResetCell
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.data.messages import frame_from_messages, image_from_message, stamp_to_ns
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.evaluation.picks.teaching import Click
@@ -25,6 +25,7 @@ from dense_desc_ros.grasp_messages import pose_matrix
 from dense_desc_ros.nodes.client import CAMERA_TOPICS, DescriptorClient
 from dense_desc_ros.nodes.conversions import pose_message
 from dense_desc_ros.nodes.graph import ended, running_node
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 BASE = "base_link"
 TIMEOUT = 180.0  # s that a slow machine gets for an answer

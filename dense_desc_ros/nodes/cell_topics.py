@@ -9,10 +9,10 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
 from dense_desc_interfaces.msg import CellTruth, TrueObject
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.data.messages import NANOSECONDS, image_to_message
 from dense_desc_ros.nodes.client import CAMERA_TOPICS, frame_messages
 from dense_desc_ros.nodes.conversions import point_message, pose_message
+from dense_desc_ros.rgbd_frame import RgbdFrame
 from dense_desc_ros.sim.cell import Cell
 
 try:

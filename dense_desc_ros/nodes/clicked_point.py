@@ -8,12 +8,13 @@ import numpy as np
 from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.camera_frames import pixels_as_taken
 from dense_desc_ros.errors import DenseDescError, InvalidInputError
 from dense_desc_ros.nodes.health import shortened
 from dense_desc_ros.nodes.services import Backend
 from dense_desc_ros.pointing import pixel_of_point
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 TOPIC = "/clicked_point"  # of RViz's tool "Publish Point", which knows no node
 NAME_PARAMETER = "clicked_name"

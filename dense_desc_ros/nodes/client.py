@@ -20,9 +20,9 @@ from dense_desc_interfaces.srv import (
     RegisterReference,
     RemoveReference,
 )
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.data.messages import camera_to_message, depth_to_message, image_to_message
 from dense_desc_ros.nodes.conversions import header_of
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 SERVICES = {
     "register_reference": RegisterReference,

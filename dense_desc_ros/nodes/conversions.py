@@ -19,13 +19,14 @@ from dense_desc_interfaces.msg import (
     Refusal,
 )
 from dense_desc_ros import grasp_messages
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.camera_frames import pixel_width, pixels_as_taken
 from dense_desc_ros.grasp_messages import matrix_from_values as matrix_from_values
 from dense_desc_ros.grasp_messages import pose_matrix as pose_matrix
 from dense_desc_ros.located_keypoints import LocatedKeypoints
 from dense_desc_ros.pipeline import FrameResult
 from dense_desc_ros.references import Reference
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 # The classes from which the core makes messages, see `grasp_messages`.
 LIVE = SimpleNamespace(

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from rclpy.node import Node
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.data.messages import NANOSECONDS, stamp_to_ns
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.nodes.camera_pose import CameraPose, FixedPose, NoPose
@@ -22,6 +22,7 @@ from dense_desc_ros.nodes.synchronizer import RgbdMessages, Synchronizer
 from dense_desc_ros.nodes.transforms import Transforms, UnknownPoseError
 from dense_desc_ros.nodes.views import ViewPublishers
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 T = TypeVar("T")
 

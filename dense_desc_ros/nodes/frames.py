@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.camera_frames import make_frame
 from dense_desc_ros.data.camera_info import plain_info
 from dense_desc_ros.data.messages import (
@@ -19,6 +19,7 @@ from dense_desc_ros.nodes.parameters import NodeParameters
 from dense_desc_ros.nodes.synchronizer import RgbdMessages
 from dense_desc_ros.nodes.transforms import Transforms, UnknownPoseError
 from dense_desc_ros.rectification import DistortedCamera
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 LONGEST_FRAME_ID = 256  # characters; it is given back with every grasp
 

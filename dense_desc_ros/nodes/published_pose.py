@@ -11,11 +11,12 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from scipy.spatial.transform import Rotation, Slerp
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.data.messages import NANOSECONDS, stamp_to_ns
 from dense_desc_ros.errors import InvalidInputError
 from dense_desc_ros.nodes.conversions import pose_matrix
 from dense_desc_ros.nodes.transforms import UnknownPoseError
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 KEPT = 500  # poses
 SLOP_NS = 50_000_000  # a pose counts for so long before and after its stamp

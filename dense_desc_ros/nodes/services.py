@@ -15,7 +15,7 @@ from dense_desc_interfaces.srv import (
     RegisterReference,
     RemoveReference,
 )
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.camera_frames import mask_in_frame, pixels_in_frame
 from dense_desc_ros.data.messages import mask_from_message
 from dense_desc_ros.descriptors import DescriptorMap
@@ -30,6 +30,7 @@ from dense_desc_ros.nodes.conversions import (
 from dense_desc_ros.nodes.health import Health, shortened
 from dense_desc_ros.nodes.synchronizer import RgbdMessages
 from dense_desc_ros.pipeline import FrameResult, GraspPipeline
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 T = TypeVar("T")
 

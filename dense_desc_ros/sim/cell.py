@@ -10,9 +10,10 @@ from typing import Self
 
 import numpy as np
 
-from dense_desc_ros.camera import FloatArray, PinholeCamera, RgbdFrame
+from dense_desc_ros.camera import FloatArray, PinholeCamera
 from dense_desc_ros.data.mesh import Mesh
 from dense_desc_ros.errors import InvalidInputError
+from dense_desc_ros.rgbd_frame import RgbdFrame
 from dense_desc_ros.sim import robot
 from dense_desc_ros.sim.anatomy import taught
 from dense_desc_ros.sim.cell_camera import LARGEST, OPTICAL_TO_MUJOCO, CellPictures

@@ -12,7 +12,6 @@ from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
 from dense_desc_interfaces.msg import Pixel
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.data.messages import stamp_to_ns
 from dense_desc_ros.errors import DenseDescError
 from dense_desc_ros.evaluation.endurance.control import TIMEOUT, NodeControl
@@ -23,6 +22,7 @@ from dense_desc_ros.evaluation.walls import Wall
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.network import NetworkConfig
 from dense_desc_ros.nodes.client import frame_messages
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 NETWORK = NetworkConfig("resnet18", 16, 16, input_stride=2)  # small: the node is tested, not it
 SIZE = (96, 128)  # px, height and width

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.data.mesh import Mesh
 from dense_desc_ros.evaluation.grasp_truth import transfer_pose
 from dense_desc_ros.grasping.straight import point_frame
 from dense_desc_ros.grasping.surface import fit_surface
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 
 @dataclass(frozen=True, eq=False)

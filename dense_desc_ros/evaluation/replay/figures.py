@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.evaluation import points
 from dense_desc_ros.evaluation.pck import auc, pck, pixel_errors
 from dense_desc_ros.evaluation.points import PointResult
@@ -17,6 +17,7 @@ from dense_desc_ros.evaluation.replay.answers import Answers
 from dense_desc_ros.evaluation.replay.inputs import TruePixel
 from dense_desc_ros.grasping.grasp import Grasp, Refusal
 from dense_desc_ros.grasping.surface import measure_points
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 JUMP = 0.03  # m from one frame of a still scene to the next
 PERCENTILES = (50, 90, 99)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from dense_desc_ros.camera import FloatArray, RgbdFrame
+from dense_desc_ros.camera import FloatArray
 from dense_desc_ros.data.reading import read_mask
 from dense_desc_ros.data.recordings import RecordedFrame
 from dense_desc_ros.errors import DataError, DenseDescError, InvalidInputError
@@ -22,6 +22,7 @@ from dense_desc_ros.evaluation.replay.run import ReplayConfig
 from dense_desc_ros.grasping.grasp import Grasp
 from dense_desc_ros.grasping.straight import point_frame
 from dense_desc_ros.grasping.surface import fit_surface
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 HIDING = 0.02  # m by which what is in front of a point hides it
 

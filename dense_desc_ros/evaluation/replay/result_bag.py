@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 from mcap.writer import Writer
 
-from dense_desc_ros.camera import RgbdFrame
 from dense_desc_ros.data.bag_messages import BagMessages, interfaces_store
 from dense_desc_ros.errors import DataError
 from dense_desc_ros.evaluation.replay.answers import Answers
@@ -18,6 +17,7 @@ from dense_desc_ros.grasp_markers import grasp_markers
 from dense_desc_ros.grasp_messages import grasp_array_message, pose_array_message
 from dense_desc_ros.grasping.gripper import Gripper
 from dense_desc_ros.pictures import Picture
+from dense_desc_ros.rgbd_frame import RgbdFrame
 
 NODE = "/descriptor_node"
 GRASPS, POSES, MARKERS = f"{NODE}/grasps", f"{NODE}/grasp_poses", f"{NODE}/markers"
