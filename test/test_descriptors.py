@@ -14,6 +14,7 @@ from dense_desc_ros.cli import app
 from dense_desc_ros.compact_weights import LARGE
 from dense_desc_ros.descriptors import DescriptorModel
 from dense_desc_ros.errors import InvalidInputError, WeightsError
+from dense_desc_ros.folding import folded
 from dense_desc_ros.network import DescriptorNetwork, NetworkConfig
 
 
@@ -281,6 +282,13 @@ def test_half_precision_gives_float32_that_is_close(tiny_model):
     assert found.dtype == torch.float32
     difference = (found - expected).abs().max() / expected.abs().max()
     assert 1e-6 < difference < 0.05
+    pixels = half.preprocess(picture(64, 64))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        rounded_for_every_picture = tiny_model.network(pixels).float()
+        rounded_once = folded(tiny_model.network, torch.bfloat16)(pixels).float()
+    assert torch.equal(half.forward(pixels), rounded_once)
+    difference = (rounded_once - rounded_for_every_picture).abs().max() / expected.abs().max()
+    assert difference < 0.05
     assert half.fingerprint == tiny_model.fingerprint
     with pytest.raises(InvalidInputError, match="unknown precision 'int4': use auto, float32"):
         DescriptorModel(tiny_model.network, precision="int4")
