@@ -46,7 +46,13 @@ def train(
             help="32-true, bf16-mixed or 16-mixed.", show_default="32-true, or the config's"
         ),
     ] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after that time.")] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Stop after that time; --resume goes on. The learning rate falls with steps, not "
+            "with the time."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that draw views.")] = 1,
     device: Annotated[
         str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")
