@@ -26,6 +26,7 @@ from dense_desc_ros.errors import DataError, InvalidInputError
 from dense_desc_ros.evaluation.benchmark_strategies import DATA, RUNS, benchmark_strategies
 from dense_desc_ros.evaluation.splits import SPLITS
 from dense_desc_ros.evaluation.strategies.grid import (
+    RATE,
     SIZES,
     TURNED,
     Case,
@@ -80,6 +81,8 @@ def test_all_trainings_of_a_grid_are_alike_but_for_what_is_compared(size):
     for name, strategy in strategies(SIZES[size]).items():  # each has one rate, at every D
         own = [c for c, case in zip(configs, grid, strict=True) if case.strategy == name]
         assert {c.optimisation.learning_rate for c in own} == {strategy.learning_rate}
+    gentle = [n for n, s in strategies(SIZES[size]).items() if s.learning_rate < RATE]
+    assert gentle == (["keypoint"] if SIZES[size].initial_weights else [])
     first = grid[: len(strategies(SIZES[size]))]
     assert {case.strategy for case in first} == set(strategies(SIZES[size]))
     assert {(case.dim, case.seed) for case in first} == {(16, 0)}
