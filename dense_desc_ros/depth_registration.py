@@ -15,7 +15,7 @@ JUMP = 0.02
 MAX_SPLAT = 16
 MARGIN = MAX_SPLAT - 1  # px at the left and at the top, for squares that begin outside the image
 STRIP = 64  # rows at a time: what is computed of them stays in the processor's cache
-_ROUNDING = 0.01  # px by which a size may be exceeded: coordinates are float32
+_ROUNDING = 1e-6  # of the image's size, by which a size may be exceeded: coordinates are float32
 
 Layer = npt.NDArray[np.float32]
 
@@ -76,7 +76,8 @@ def _draw(
     u, v, z = _seen(measured, rows, depth_camera, camera, T_color_depth)
     scale = np.float32(max(camera.fx / depth_camera.fx, camera.fy / depth_camera.fy))
     facing = scale * measured / z  # what a pixel takes of a surface that faces the camera
-    sizes = np.ceil(np.maximum(facing, _spacing(u, v, z)) - _ROUNDING).clip(1, MAX_SPLAT)
+    rounding = _ROUNDING * max(camera.width, camera.height)
+    sizes = np.ceil(np.maximum(facing, _spacing(u, v, z)) - rounding).clip(1, MAX_SPLAT)
     height, width = camera.height + MARGIN, camera.width + MARGIN
     first_u, first_v = np.ceil(u - sizes / 2) + MARGIN, np.ceil(v - sizes / 2) + MARGIN
     inside = (first_u >= 0) & (first_u < width) & (first_v >= 0) & (first_v < height)

@@ -11,7 +11,7 @@ and N depths.
 A network may look at each picture in several quarter turns and average what it sees (as
 Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, have it for convolutions):
 objects lie at any angle, and no training ends with descriptors that do not depend on it. And it may
-smooth its features, by which matches become more exact (docs/benchmarks.md, "Smoothed").
+smooth its features, by which matches become more exact (docs/experiments.md, "Smoothed").
 """
 
 from collections.abc import Mapping

@@ -79,7 +79,10 @@ class ManagedNode(RunningNode):
 
     def _names(self, of_node: Callable[[str, str], list[tuple[str, list[str]]]]) -> set[str]:
         namespace, _, name = self.client.name.rpartition("/")
-        found = of_node(name, namespace or "/")
+        node, ros = (name, namespace or "/"), self.client.node
+        # Its services may answer before the graph knows whose they are.
+        self.client.wait(lambda: node in ros.get_node_names_and_namespaces(), "the node's name")
+        found = of_node(*node)
         return {topic.removeprefix(f"{self.client.name}/") for topic, _ in found}
 
     def resident(self) -> int:

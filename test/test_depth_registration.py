@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import open3d as o3d
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from known_scene import pose
 
@@ -72,6 +72,8 @@ ROLLS = st.sampled_from([0.0, 0.05, 0.8, np.pi / 2, np.pi])
     roll=ROLLS,
     size=st.sampled_from([1.0, 0.5, 0.3]),
 )
+@example(shift=(0, 0, 0), tilt=(0, 0.0078125), roll=0.8, size=0.3)  # spaced by 1.007 px
+@example(shift=(0, 0, 0), tilt=(0, 0.044921875), roll=0.8, size=0.3)  # a corner between rays
 def test_depth_is_what_the_colour_camera_sees(
     shift: tuple[float, ...], tilt: tuple[float, float], roll: float, size: float
 ) -> None:
@@ -92,14 +94,16 @@ def test_depth_is_what_the_colour_camera_sees(
     in_sight[[0, -1]] = in_sight[:, [0, -1]] = False  # what is around there is not all in the image
     all_in_sight = around(in_sight.astype(np.uint8), largest=False) == 1
     assert all_in_sight.mean() > 0.1
-    # The background does not show through, nor is anything else far off.
-    nearest, farthest = (around(truth, largest)[all_in_sight] for largest in (False, True))
-    assert not (found[all_in_sight] < nearest - 0.002).any()
-    assert not (found[all_in_sight] > farthest + 0.002).any()
-    # No pinholes, save where surfaces are slanted so much that they might be jumps.
+    # Where surfaces are slanted so much that they might be jumps, gaps between pixels stay open.
     column, row = np.rint(there[all_in_sight]).astype(int).T
     surface = slants(depth)[row, column] < JUMP
     assert surface.mean() > 0.5
+    # Elsewhere the background does not show through, and nothing else is far off anywhere.
+    nearest, farthest = (around(truth, largest)[all_in_sight] for largest in (False, True))
+    off = 0.002 + 0.5 * nearest / camera.fx  # a corner may be half a pixel from the next ray
+    assert not (found[all_in_sight] < nearest - off).any()
+    assert not (found[all_in_sight] > farthest + off)[surface].any()
+    # No pinholes.
     assert np.isfinite(found[all_in_sight][surface]).all()
     # Depths of points that were measured, and no mixture of them.
     measured = DEPTH_CAMERA.back_project(grid(DEPTH_CAMERA), depth).reshape(-1, 3)
