@@ -25,7 +25,13 @@ from dense_desc_ros.export.onnx_network import FINGERPRINT, read_onnx
 from dense_desc_ros.files import write_atomically
 from dense_desc_ros.folding import folded
 from dense_desc_ros.keypoints import Keypoints, expectations
-from dense_desc_ros.network import DescriptorNetwork, FeatureNetwork, NetworkConfig, take_over
+from dense_desc_ros.network import (
+    SMOOTHING,
+    DescriptorNetwork,
+    FeatureNetwork,
+    NetworkConfig,
+    take_over,
+)
 
 __all__ = ["DescriptorMap", "DescriptorModel", "ModelConfig"]
 
@@ -224,6 +230,8 @@ class DescriptorModel:
         An exported model has that of the weights it was exported from: references stay valid.
         """
         digest = hashlib.sha256(self.config.to_json().encode())
+        if self.config.network.smoothed:
+            digest.update(str(SMOOTHING).encode())
         for name, tensor in sorted(self._tensors().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.numpy().tobytes())

@@ -10,7 +10,7 @@ from torch import Tensor
 from dense_desc_ros.matching import ROUNDING, Matches, local_maxima
 
 MAPS = 32  # at a time, so that what is computed of them stays in the processor's cache
-NEAR_TEMPERATURE = 0.05  # of similarities, in `find_near`
+SOFTNESS = 0.16  # see `find_near`
 
 
 def find_everywhere(similarity: Tensor, count: int, stride: int) -> Matches:
@@ -44,9 +44,10 @@ def find_near(
 ) -> Matches:
     """The place near each pixel where a map is greatest, between the features.
 
-    The mean of the features' places, weighted by exp(similarity / 0.05): where the surface looks
-    alike in all directions this strays less than the single best place. At the border the window is
-    moved inside.
+    The mean of the features' places, weighted by exp((similarity - greatest) / τ): where the
+    surface looks alike in all directions this strays less than the single best place. τ is SOFTNESS
+    times the greatest less the mean, so that the scale of similarities does not matter. At the
+    border the window is moved inside.
 
     Args:
         similarity: (K, h, w).
@@ -66,9 +67,12 @@ def find_near(
     )
     indices = (of_map[:, None] * height + y)[:, :, None] * width + x[:, None]
     around = similarity.take(indices)  # (n, rows, columns)
-    weights = (around.flatten(1) / NEAR_TEMPERATURE).softmax(dim=1).view_as(around)
+    greatest = around.amax(dim=(1, 2), keepdim=True)
+    fall = (greatest - around.mean(dim=(1, 2), keepdim=True)).clamp_min(ROUNDING)
+    weights = ((around - greatest) / (SOFTNESS * fall)).exp_()
+    weights /= weights.sum(dim=(1, 2), keepdim=True)
     at = [(weights.sum(dim=along) * places).sum(dim=1) for along, places in ((1, x), (2, y))]
-    return Matches((torch.stack(at, dim=1) + 0.5) * stride - 0.5, around.flatten(1).amax(dim=1))
+    return Matches((torch.stack(at, dim=1) + 0.5) * stride - 0.5, greatest[:, 0, 0])
 
 
 def _span(middle: Tensor, radius: int, size: int) -> Tensor:

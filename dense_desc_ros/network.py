@@ -36,6 +36,7 @@ from dense_desc_ros.errors import InvalidInputError
 
 # Probabilities must become sharp: at a learning rate of 1e-3 weights alone need 10 times as long.
 LOGIT_GAIN = 10.0
+SMOOTHING = 1, 3, 1  # weights of a feature and those beside it
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -255,13 +256,12 @@ def take_over(network: DescriptorNetwork, found: Mapping[str, Tensor]) -> set[st
 
 
 def smooth(features: Tensor) -> Tensor:
-    """The cubic B-spline whose control points are features (B, D, h, w), in their places.
+    """Features (B, D, h, w) joined with the eight around each by SMOOTHING along both axes.
 
-    Each is joined with the eight around it by the kernel [1, 4, 1] / 6 along both axes; the border
-    is repeated.
+    The border is repeated.
     """
     channels = features.shape[1]
-    kernel = features.new_tensor([1.0, 4.0, 1.0]) / 6
+    kernel = features.new_tensor(SMOOTHING) / sum(SMOOTHING)
     kernels = (kernel[:, None] * kernel).expand(channels, 1, 3, 3)
     padded = functional.pad(features, (1, 1, 1, 1), mode="replicate")
     return functional.conv2d(padded, kernels, groups=channels)

@@ -1,7 +1,8 @@
 """The ways to run a network on one picture: their times, taken in turns, and how far they agree.
 
 Beside them a ResNet-34 at stride 32 is timed, the network of "Training Dense Object Nets: A Novel
-Approach" (2023): weights that ship are to take no longer.
+Approach" (2023): weights that ship are to take no longer. In bfloat16 by PyTorch's autocast, as
+anyone may run it, and by `folding`, as this package runs every network.
 """
 
 import importlib.util
@@ -111,6 +112,7 @@ def _ways(model: DescriptorModel, file: Path | None, threads: int) -> dict[str, 
         "torch, bfloat16": half.forward,
         "torch.compile": compiled,
         PLAIN: DescriptorModel(plain, device="cpu").forward,
+        f"{PLAIN}, autocast": torch.autocast("cpu", torch.bfloat16)(plain),
         f"{PLAIN}, bfloat16": DescriptorModel(plain, "cosine", "cpu", "bfloat16").forward,
     }
     if file:
