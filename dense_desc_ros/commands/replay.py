@@ -56,7 +56,7 @@ def replay(
     end: Annotated[float | None, typer.Option(help="Second of each recording to stop at.")] = None,
     every: Annotated[int, typer.Option(help="Only every N-th frame.")] = 1,
     method: Annotated[str, typer.Option(help="auto, registered, aligned or straight.")] = "auto",
-    min_score: Annotated[float, typer.Option(help="What scores lower is refused.")] = 0.57,
+    min_score: Annotated[float, typer.Option(help="What scores lower is refused.")] = 0.55,
     max_instances: Annotated[int, typer.Option(help="Grasps for one reference at most.")] = 1,
     color_topic: Topic = None,
     depth_topic: Topic = None,

@@ -31,7 +31,7 @@ class PipelineSettings:
     """
 
     method: str = "auto"
-    min_score: float = 0.57
+    min_score: float = 0.55
     max_instances: int = 1
     instance_radius: int = 30
     scales: tuple[float, float] = (0.7, 1.4)
