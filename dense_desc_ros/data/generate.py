@@ -136,4 +136,7 @@ def _raise_first(futures: list[Future[None]]) -> None:
             try:
                 future.result()
             except BrokenProcessPool as error:
-                raise DataError(f"a worker died, out of memory perhaps: {error}") from error
+                raise DataError(
+                    "a worker died: out of memory, or started by a script that does so outside of "
+                    f'`if __name__ == "__main__":` ({error})'
+                ) from error

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dense_desc_ros.camera import FloatArray
+from dense_desc_ros.camera import FloatArray, PinholeCamera
 from dense_desc_ros.grasping.grasp import Grasp, NotFound, PointPose, Refusal
 from dense_desc_ros.grasping.gripper import Unfit, fit_gripper
 from dense_desc_ros.grasping.settings import PipelineSettings
@@ -14,7 +14,7 @@ from dense_desc_ros.references import Reference
 
 MOST = 96  # points of a surface that are told: what two views have
 HIDDEN = 0.03  # m; what is less before a point may be that point, on an object of another shape
-POSE_ERROR = 0.01  # m that poses may be off sideways: the point may be seen beside what hides it
+POSE_ERROR = 0.01  # m that poses may be off sideways, from behind a border to before it
 BESIDE = POSE_ERROR * np.array(
     [
         [share * math.cos(angle), share * math.sin(angle), 0.0]
@@ -93,13 +93,21 @@ def _not_seen(surface: VisibleSurface, points: FloatArray) -> list[str]:
     reasons = []
     gaps = points[:, 2] - surface.depths(pixels)
     for point, pixel, nearer in zip(points, pixels, gaps, strict=True):
-        if not surface.camera.contains(pixel):  # nor does it contain NaN, behind the camera
+        if not _in_picture(surface.camera, pixel, point):
             reasons.append("the point is out of the picture")
         elif nearer > HIDDEN and not _seen_beside(surface, point):  # False for NaN, not measured
             reasons.append(f"hidden: something is {1e3 * nearer:.0f} mm before the point")
         else:
             reasons.append("")
     return reasons
+
+
+def _in_picture(camera: PinholeCamera, pixel: FloatArray, point: FloatArray) -> bool:
+    """Whether a point (3,), seen at a pixel (2,), or what is within POSE_ERROR of it, is in it.
+
+    NaN, behind the camera, is not.
+    """
+    return camera.contains(pixel) or any(map(camera.contains, camera.project(point + BESIDE)))
 
 
 def _seen_beside(surface: VisibleSurface, point: FloatArray) -> bool:
