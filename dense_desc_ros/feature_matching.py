@@ -10,7 +10,7 @@ from torch import Tensor
 from dense_desc_ros.matching import ROUNDING, Matches, local_maxima
 
 MAPS = 32  # at a time, so that what is computed of them stays in the processor's cache
-SOFTNESS = 0.16  # see `find_near`
+SOFTNESS, SOFTEST = 0.16, 0.05  # see `find_near`
 
 
 def find_everywhere(similarity: Tensor, count: int, stride: int) -> Matches:
@@ -46,8 +46,8 @@ def find_near(
 
     The mean of the features' places, weighted by exp((similarity - greatest) / τ): where the
     surface looks alike in all directions this strays less than the single best place. τ is SOFTNESS
-    times the greatest less the mean, so that the scale of similarities does not matter. At the
-    border the window is moved inside.
+    times the greatest less the mean, and at most SOFTEST: where similarities hardly fall, features
+    that are a little less alike are already elsewhere. At the border the window is moved inside.
 
     Args:
         similarity: (K, h, w).
@@ -68,8 +68,8 @@ def find_near(
     indices = (of_map[:, None] * height + y)[:, :, None] * width + x[:, None]
     around = similarity.take(indices)  # (n, rows, columns)
     greatest = around.amax(dim=(1, 2), keepdim=True)
-    fall = (greatest - around.mean(dim=(1, 2), keepdim=True)).clamp_min(ROUNDING)
-    weights = ((around - greatest) / (SOFTNESS * fall)).exp_()
+    fall = greatest - around.mean(dim=(1, 2), keepdim=True)
+    weights = ((around - greatest) / (SOFTNESS * fall).clamp(ROUNDING, SOFTEST)).exp_()
     weights /= weights.sum(dim=(1, 2), keepdim=True)
     at = [(weights.sum(dim=along) * places).sum(dim=1) for along, places in ((1, x), (2, y))]
     return Matches((torch.stack(at, dim=1) + 0.5) * stride - 0.5, greatest[:, 0, 0])

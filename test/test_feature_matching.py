@@ -168,8 +168,8 @@ def test_near_a_pixel_is_the_weighted_mean_of_the_window_moved_onto_the_image(
         first = min(max(first, 0), max(size - 2 * radius - 1, 0))
         ranges.append(np.arange(first, min(first + 2 * radius + 1, size)))
     window = similarity[np.ix_(*ranges)]
-    fall = max(window.max() - window.mean(), 1e-6)
-    weights = np.exp((window - window.max()) / (0.16 * fall))
+    softness = np.clip(0.16 * (window.max() - window.mean()), 1e-6, 0.05)
+    weights = np.exp((window - window.max()) / softness)
     weights /= weights.sum()
     rows, columns = ((r + 0.5) * STRIDE - 0.5 for r in ranges)
     expected = [weights.sum(axis=0) @ columns, weights.sum(axis=1) @ rows]
