@@ -230,7 +230,7 @@ class DescriptorModel:
         An exported model has that of the weights it was exported from: references stay valid.
         """
         digest = hashlib.sha256(self.config.to_json().encode())
-        if self.config.network.smoothed:
+        if self.config.network.smoothed:  # otherwise, the same weights have other features
             digest.update(str(SMOOTHING).encode())
         for name, tensor in sorted(self._tensors().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

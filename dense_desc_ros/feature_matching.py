@@ -44,10 +44,10 @@ def find_near(
 ) -> Matches:
     """The place near each pixel where a map is greatest, between the features.
 
-    The mean of the features' places, weighted by exp((similarity - greatest) / τ): where the
-    surface looks alike in all directions this strays less than the single best place. τ is SOFTNESS
-    times the greatest less the mean, and at most SOFTEST: where similarities hardly fall, features
-    that are a little less alike are already elsewhere. At the border the window is moved inside.
+    The mean of the features' places, weighted by exp(similarity / τ): where the surface looks alike
+    in all directions this strays less than the single best place. τ is SOFTNESS times the greatest
+    similarity less their mean, and at most SOFTEST: where they hardly fall, those that are a little
+    less alike must count less, too. At the border the window is moved inside.
 
     Args:
         similarity: (K, h, w).
@@ -67,12 +67,11 @@ def find_near(
     )
     indices = (of_map[:, None] * height + y)[:, :, None] * width + x[:, None]
     around = similarity.take(indices)  # (n, rows, columns)
-    greatest = around.amax(dim=(1, 2), keepdim=True)
-    fall = greatest - around.mean(dim=(1, 2), keepdim=True)
-    weights = ((around - greatest) / (SOFTNESS * fall).clamp(ROUNDING, SOFTEST)).exp_()
-    weights /= weights.sum(dim=(1, 2), keepdim=True)
+    values, greatest = around.flatten(1), around.amax(dim=(1, 2))
+    softness = (SOFTNESS * (greatest - values.mean(dim=1))).clamp(ROUNDING, SOFTEST)
+    weights = (values / softness[:, None]).softmax(dim=1).view_as(around)
     at = [(weights.sum(dim=along) * places).sum(dim=1) for along, places in ((1, x), (2, y))]
-    return Matches((torch.stack(at, dim=1) + 0.5) * stride - 0.5, greatest[:, 0, 0])
+    return Matches((torch.stack(at, dim=1) + 0.5) * stride - 0.5, greatest)
 
 
 def _span(middle: Tensor, radius: int, size: int) -> Tensor:

@@ -79,13 +79,17 @@ def test_descriptors_averaged_over_turns_do_not_depend_on_them(turns, learned_sc
         torch.testing.assert_close(turned, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_smoothed_features_are_joined_with_those_around_them():
+def test_smoothed_features_are_joined_with_those_around_them(monkeypatch):
     config = NetworkConfig("resnet18", 8, 3, smoothed=True)
     network = DescriptorNetwork(config).eval()
     plain = DescriptorNetwork(replace(config, smoothed=False)).eval()
     plain.load_state_dict(network.state_dict())
     smoothed, model = (DescriptorModel(each, device="cpu") for each in (network, plain))
     assert smoothed.fingerprint != model.fingerprint
+    with monkeypatch.context() as otherwise:
+        otherwise.setattr("dense_desc_ros.descriptors.SMOOTHING", (1, 4, 1))
+        assert DescriptorModel(network, device="cpu").fingerprint != smoothed.fingerprint
+        assert DescriptorModel(plain, device="cpu").fingerprint == model.fingerprint
     image = picture(64, 96)
     expected = model.describe(image).features.numpy()
     for axis in (0, 1):

@@ -14,7 +14,7 @@ from dense_desc_ros.references import Reference
 
 MOST = 96  # points of a surface that are told: what two views have
 HIDDEN = 0.03  # m; what is less before a point may be that point, on an object of another shape
-POSE_ERROR = 0.01  # m that poses may be off sideways, from behind a border to before it
+POSE_ERROR = 0.01  # m that poses may be off sideways: what is so near may be seen all the same
 BESIDE = POSE_ERROR * np.array(
     [
         [share * math.cos(angle), share * math.sin(angle), 0.0]
